@@ -1,0 +1,39 @@
+# The one interface. Every target makes the virtual environment first, if it is not there.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup demo test check fmt bench clean
+
+help:           ## Show this list.
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## Make .venv and install everything, torch included.
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "streamlearn needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[broker,demo,dev,procfile]'
+	touch $@
+
+demo: setup     ## A year of real flights through Kafka into models that learn as they go (DEMO='--rate 5000').
+	$(BIN)/streamlearn demo $(DEMO)
+
+test: setup     ## All tests, integration tests against Apache Kafka included (TEST='-k word').
+	$(BIN)/python -m pytest $(TEST)
+
+check: setup    ## Format, lint, types; changes nothing.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fmt: setup      ## Format and fix what can be fixed.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup    ## Measure, and write bench/results.json.
+	$(BIN)/python -m bench
+
+clean:          ## Remove what was built; the virtual environment stays.
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
