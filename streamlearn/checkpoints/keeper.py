@@ -1,0 +1,106 @@
+"""Keeps a stream's checkpoints: what the belt's ``Store`` protocol asks for, of a format and a store of files.
+
+Upholds `old_or_new` and `offsets_travel_with_state` by what it is made of, and one thing more: the first
+checkpoint of each shard is read back, models included, before it is published. So a model whose class the
+unpickler does not admit is told at once, and not by a restart after days of learning.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+
+from streamlearn.checkpoints.format import decode, encode
+from streamlearn.checkpoints.stores import CheckpointStore
+from streamlearn.checkpoints.unpickle import admitted_by, loads
+from streamlearn.contracts import Published, ShardState
+
+
+class CheckpointKeeper:
+    """Implements ``contracts.Store``.
+
+    Parameters
+    ----------
+    keep
+        Checkpoints kept for each shard.
+    key
+        Signs what is written, and is asked of what is read.
+    on_corrupt
+        Told of each file that was set aside: where it is now, and what failed.
+
+    >>> from streamlearn.checkpoints.stores import open_store
+    >>> keeper = CheckpointKeeper(open_store("memory://keeper", "flights"), keep=5)
+    >>> keeper.newest("flights") is None
+    True
+    >>> state = ShardState("flights", "flights", 1, {}, 2, 0, {}, (), {}, config={}, source={})
+    >>> keeper.publish(state).path
+    '/keeper/flights/flights/0000000000000001.checkpoint'
+    >>> keeper.newest("flights") == state
+    True
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        *,
+        keep: int,
+        key: bytes | None = None,
+        on_corrupt: Callable[[str, str], None] = lambda path, why: None,
+    ) -> None:
+        self._store = store
+        self._keep = keep
+        self._key = key
+        self._on_corrupt = on_corrupt
+        self._read_back: set[str] = set()
+
+    def newest(self, shard: str) -> ShardState | None:
+        """Return the newest checkpoint that verifies; ``None`` where there never was one.
+
+        Raises
+        ------
+        CheckpointCorrupt
+            There are files, and none verifies.
+        CheckpointRefused
+            It cannot be continued here: format, versions, signature.
+        """
+        state, set_aside = self._store.newest(shard, functools.partial(decode, key=self._key))
+        for each in set_aside:
+            self._on_corrupt(each.path, each.why)
+        return state
+
+    def publish(self, state: ShardState) -> Published:
+        """Make a checkpoint durable and visible as a whole, then remove those past ``keep``.
+
+        Raises
+        ------
+        CheckpointRefused
+            The state could be written, but not be read back.
+        CheckpointLocked, CheckpointError
+            It could not be written. Nothing was published.
+        """
+        began = time.perf_counter()
+        buffers = encode(state, key=self._key)
+        if state.shard not in self._read_back:
+            verify_restorable(b"".join(buffers), key=self._key)
+            self._read_back.add(state.shard)
+        path = self._store.publish(state.shard, state.sequence, buffers)
+        self._store.prune(state.shard, self._keep)
+        nbytes = sum(len(buffer) for buffer in buffers)
+        return Published(path, nbytes, time.perf_counter() - began)
+
+
+def verify_restorable(data: bytes, *, key: bytes | None = None) -> ShardState:
+    """Return the state in a file once it has verified and each pickled part of it was rebuilt.
+
+    Raises
+    ------
+    CheckpointCorrupt, CheckpointRefused
+        It says what could not be restored.
+    """
+    state = decode(data, key=key)
+    admit = admitted_by(state.config)
+    for part in state.parts.values():
+        if part.pickled is not None:
+            loads(part.pickled, admit)
+    return state
