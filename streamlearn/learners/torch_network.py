@@ -1,0 +1,291 @@
+"""The torch learner: a network that predicts every event at once and learns in counted mini-batches.
+
+Upholds `predict_before_learn` and `replay_equals_run`: how a sequence of events is cut into calls changes
+no bit of its predictions or of its state (on the CPU, with a given ``threads``).
+
+- **Steps are counted.** Labelled events fill a mini-batch of ``batch_events`` rows; the event that
+  fills it is predicted, then one step is made. Weights, classes and statistics change there only. An
+  event is learned when its mini-batch is complete: ``events_learned`` and a prediction's version count
+  no event that waits.
+- **Rows are counted.** BLAS may round a row otherwise in a matrix of another height, in another row, or at
+  another alignment. So the network only ever runs on blocks of rows whose shapes are fixed, in memory
+  that torch allocated (64-byte aligned). A labelled event stands in the row that it has in its
+  mini-batch; an unlabelled one in a block of its own kind, by its count. Rows not asked for are zeros.
+- **A prediction is the forward pass of the step.** Weights stand still between steps, and a step sees its
+  events standardized as they were when they were predicted. So where a call brings a whole mini-batch,
+  the outputs that were predicted are those that are learned from, and predicting costs nothing of its own.
+- **A step that is not finite is refused**: weights and optimizer stay as they are, the mini-batch is
+  consumed and counted in ``batches_skipped``. So is one whose features would overflow the statistics.
+
+Before the first mini-batch that it learned, the network says nothing (class -1, NaN). After it, it knows
+the classes that mini-batches held, and gives shares to these alone.
+
+On cuda, inputs travel from pinned memory while earlier steps run, and the host waits once a call, for the
+predictions.
+
+Shape letters: B events, N numeric network inputs, K categorical features, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamlearn.config import Task, TorchModel
+from streamlearn.contracts import Snapshot
+from streamlearn.events import Examples, Predictions
+from streamlearn.learners.torch_blocks import Blocks, device_of
+from streamlearn.learners.torch_inputs import (
+    Index_I,
+    Inputs,
+    MiniBatch,
+    Statistics,
+    Stretch,
+    place_of,
+    stretches,
+)
+from streamlearn.learners.torch_mlp import Network
+from streamlearn.learners.torch_state import State, layout_of
+from streamlearn.learners.torch_tasks import Said, answer, classes_known, loss, outputs_at_first, predictions
+
+
+class TorchLearner:
+    """A multilayer perceptron over standardized numeric features and hashed categories.
+
+    Parameters
+    ----------
+    settings
+        The model's section of the config.
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+    numeric
+        Names of the numeric features, in the order of ``Features.numeric_BF``.
+    categorical
+        Names of the categorical features, in the order of ``Features.categorical``.
+    seed
+        Seed of the shard; models of other names draw other numbers from it.
+
+    Raises
+    ------
+    LearnerError
+        When ``device = "cuda"`` and torch sees no such device.
+
+    Notes
+    -----
+    ``threads`` is torch's process-wide setting; each call sees to it that it is this model's own.
+
+    >>> import numpy as np
+    >>> from streamlearn.events import Features
+    >>> settings = TorchModel(name="mlp", learner="torch", hidden=(8,), batch_events=2, device="cpu")
+    >>> learner = TorchLearner(settings, "regression", ("x",), (), seed=0)
+    >>> x_BF = np.array([[0.0], [1.0], [2.0]])
+    >>> features = Features(("x",), x_BF, np.zeros((3, 1), np.bool_), ())
+    >>> said = learner.predict_then_learn(Examples(features, 2 * x_BF[:, 0], np.ones(3, np.bool_), ()))
+    >>> said.version_B.tolist(), np.isnan(said.value_B).tolist(), learner.events_learned
+    ([0, 0, 2], [True, True, False], 2)
+    """
+
+    engine = "torch"
+
+    def __init__(
+        self,
+        settings: TorchModel,
+        task: Task,
+        numeric: tuple[str, ...],
+        categorical: tuple[str, ...],
+        seed: int,
+    ) -> None:
+        assert task != "anomaly", "the config refuses a torch model for anomaly"
+        self.name = settings.name
+        self._settings = settings
+        self._task = task
+        self._numeric = numeric
+        self._categorical = categorical
+        self._layout = layout_of(settings, task, numeric, categorical, seed)
+        device = device_of(settings)
+        missing = len(numeric) if settings.missing_indicator else 0
+        self._use_threads()
+        self._blocks = Blocks(device, len(numeric), missing, len(categorical))
+        self._state = State(
+            network=Network(
+                settings, len(numeric) + missing, len(categorical), outputs_at_first(task), seed, device
+            ),
+            statistics=Statistics.none(len(numeric)),
+            target_statistics=Statistics.none(1),
+            batch=MiniBatch(settings.batch_events, len(numeric), missing, len(categorical)),
+            known_C=np.zeros(2 if task == "binary" else 0, np.bool_),
+            unlabelled_row=0,
+            batches_completed=0,
+            batches_refused=torch.zeros((), dtype=torch.int64, device=device),
+        )
+
+    @property
+    def events_learned(self) -> int:
+        """Events of completed mini-batches: they moved the weights, or are counted in ``batches_skipped``."""
+        return self._state.batches_completed * self._settings.batch_events
+
+    @property
+    def batches_skipped(self) -> int:
+        """Completed mini-batches whose step was refused. Costs a sync on cuda."""
+        return int(self._state.batches_refused.item())
+
+    def predict(self, examples: Examples) -> Predictions:
+        """Predict as if these events came next, without learning (`reads_are_pure`)."""
+        self._use_threads()
+        inputs, state = self._encode(examples), self._state
+        everything_said: list[Said] = []
+        row, unlabelled_row = state.batch.filled, state.unlabelled_row
+        for labelled_I, unlabelled_I, fills in self._stretches(examples):
+            everything_said.append(self._say(inputs, labelled_I, row, height=self._settings.batch_events))
+            everything_said.append(self._say(inputs, unlabelled_I, unlabelled_row, height=None))
+            row = 0 if fills else row + len(labelled_I)
+            unlabelled_row = (unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
+        return predictions(self._task, examples, everything_said)
+
+    def predict_then_learn(self, examples: Examples) -> Predictions:
+        """Predict each event, then learn from the labelled ones, a mini-batch whenever one is full.
+
+        Parameters
+        ----------
+        examples
+            The next events of the shard; inputs are finite.
+
+        Returns
+        -------
+        Predictions
+            Of these events, in their order. The cut into calls does not show in them.
+        """
+        self._use_threads()
+        inputs, state = self._encode(examples), self._state
+        everything_said: list[Said] = []
+        for labelled_I, unlabelled_I, fills in self._stretches(examples):
+            whole = fills and state.batch.filled == 0 and self._settings.dropout == 0
+            kept: list[Tensor] = []
+            everything_said.append(
+                self._say(
+                    inputs,
+                    labelled_I,
+                    state.batch.filled,
+                    height=self._settings.batch_events,
+                    kept=kept if whole else None,
+                )
+            )
+            everything_said.append(self._say(inputs, unlabelled_I, state.unlabelled_row, height=None))
+            place = place_of(labelled_I)
+            state.batch.append(inputs.at(place), examples.target_B[place])
+            state.unlabelled_row = (state.unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
+            if fills:
+                self._learn_batch(kept)
+        return predictions(self._task, examples, everything_said)
+
+    def snapshot(self) -> Snapshot:
+        """Copy the whole state out: arrays and JSON. Costs a sync on cuda."""
+        return self._state.snapshot(self._layout)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what was snapshotted; continued training has the same bits. Raises CheckpointRefused."""
+        self._state.restore(snapshot, self._layout)
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for people. Costs a sync on cuda."""
+        network, skipped = self._state.network, self.batches_skipped
+        return {
+            "parameters": len(network.weights),
+            "device": str(network.device),
+            "threads": self._settings.threads,
+            "layers": [network.input_width, *self._settings.hidden, network.outputs],
+            "optimizer": self._settings.optimizer,
+            "batch_events": self._settings.batch_events,
+            "batches_learned": self._state.batches_completed - skipped,
+            "batches_skipped": skipped,
+            "events_waiting": self._state.batch.filled,
+        }
+
+    # ------------------------------------------------------------------------------------ predicting
+
+    def _encode(self, examples: Examples) -> Inputs:
+        features, settings = examples.features, self._settings
+        assert features.numeric_names == self._numeric, "the features are those that it was built for"
+        assert tuple(column.name for column in features.categorical) == self._categorical
+        return Inputs.of(features, settings.embedding_buckets, missing_indicator=settings.missing_indicator)
+
+    def _stretches(self, examples: Examples) -> Iterator[Stretch]:
+        return stretches(examples.labelled_B, self._state.batch.filled, self._settings.batch_events)
+
+    def _say(
+        self,
+        inputs: Inputs,
+        event_I: Index_I,
+        row: int,
+        *,
+        height: int | None,
+        kept: list[Tensor] | None = None,
+    ) -> Said:
+        """Predict events that stand at ``row`` and on in a matrix of ``height`` rows (see ``Blocks.run``)."""
+        state, place = self._state, place_of(event_I)
+        answer_BO: Tensor | None = None
+        if self._speaks and len(event_I) > 0:
+            blocks = self._blocks.run(state.network, state.statistics, inputs.at(place), row, height, kept)
+            answers = [answer(self._task, outputs_BO, state.known_C)[rows] for outputs_BO, rows in blocks]
+            answer_BO = answers[0] if len(answers) == 1 else torch.cat(answers)
+        return Said(place, self.events_learned, answer_BO, state.known_C, state.target_statistics)
+
+    @property
+    def _speaks(self) -> bool:
+        if self._task == "regression":
+            return self._state.target_statistics.count > 0
+        return bool(self._state.known_C.any())
+
+    # -------------------------------------------------------------------------------------- learning
+
+    def _learn_batch(self, kept: list[Tensor]) -> None:
+        """Learn from the full mini-batch, all of whose events were predicted (`predict_before_learn`).
+
+        1. Refuse a mini-batch that would overflow the statistics.
+        2. Make room for its classes.
+        3. Make one step, which the device refuses where it is not finite.
+        4. Merge its rows into the statistics, and begin the next one.
+
+        ``kept`` holds its blocks' outputs as they were predicted; empty: they must be run for the step.
+        """
+        state, batch = self._state, self._state.batch
+        assert batch.room == 0, "a step is made of a full mini-batch"
+
+        # Step 1.
+        statistics = state.statistics.merged(batch.numeric_BF)
+        target_statistics = state.target_statistics
+        if self._task == "regression":
+            target_statistics = target_statistics.merged(batch.target_B[:, np.newaxis])
+        if statistics.finite and target_statistics.finite:
+            if state.statistics.count == 0:
+                # Nothing was predicted by the statistics of no events, so the first step need not see them.
+                state.statistics, state.target_statistics = statistics, target_statistics
+
+            # Step 2.
+            if self._task != "regression":
+                state.known_C = classes_known(state.known_C, batch.target_B)
+            if self._task == "multiclass" and len(state.known_C) > state.network.outputs:
+                state.network.grow(len(state.known_C))
+                kept = []
+
+            # Step 3.
+            dropout = state.network.dropout_of_step(state.batches_completed)
+            outputs = kept or self._blocks.run_whole(state.network, state.statistics, batch.inputs, dropout)
+            outputs_BO = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+            to_descend = loss(self._task, outputs_BO, batch.target_B, state.known_C, state.target_statistics)
+            state.batches_refused += state.network.step(to_descend).to(torch.int64)
+
+            # Step 4.
+            state.statistics, state.target_statistics = statistics, target_statistics
+        else:
+            state.batches_refused += 1
+        batch.clear()
+        state.batches_completed += 1
+
+    def _use_threads(self) -> None:
+        if torch.get_num_threads() != self._settings.threads:
+            torch.set_num_threads(self._settings.threads)
