@@ -1,0 +1,204 @@
+"""Local JSON-lines files in Kafka's place: each file a partition, each line a message.
+
+Partitions are numbered in sorted order of the files' paths; an offset is a line's number, from 0.
+A line has no timestamp of its own, so every record's is 0: a file's modification time would change
+with a copy, and state is a function of events alone. Without a configured event time a merge then reads
+the files one after another. The set of files and their ends are those of the start.
+"""
+
+from __future__ import annotations
+
+import glob
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from streamlearn.config import FilesSource
+from streamlearn.connectors.lines import LineFile
+from streamlearn.connectors.raw import EMPTY_BATCH, lines_batch
+from streamlearn.contracts import Assigned, Happening, Polled, Revoked, Watermarks
+from streamlearn.errors import TopicMissing
+from streamlearn.events import TopicPartition
+from streamlearn.gaps import PartitionGap
+
+CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 64 * 1024, 1024 * 1024
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+class FilesReader:
+    """``contracts.Reader`` over the lines of local files. Owned by one thread.
+
+    Parameters
+    ----------
+    source
+        The config section; ``paths`` are taken relative to the working directory.
+    wait
+        Passes the time when a poll has nothing to bring; another for a simulator.
+    """
+
+    def __init__(self, source: FilesSource, *, wait: Callable[[float], None] = _wait) -> None:
+        self._source = source
+        self._wait = wait
+        self._paths: list[Path] | None = None
+        self._files: dict[TopicPartition, LineFile] = {}
+        self._assigned: list[TopicPartition] = []  # in the order in which the next poll reads them
+        self._paused: set[TopicPartition] = set()
+        self._caught_up: set[TopicPartition] = set()  # and said so
+        self._gaps: list[PartitionGap] = []
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """One topic: the name that the config gives the files."""
+        return (self._source.topic,)
+
+    def identity(self) -> dict[str, Any]:
+        """Return ``{"kind": "files", "files": [...]}``, names in the order of their partitions, JSON types.
+
+        A checkpoint keeps it: another file in between would move the numbers of those behind it.
+        """
+        return {"kind": "files", "files": [path.name for path in self._find()]}
+
+    def partitions(self) -> list[TopicPartition]:
+        """Return one partition a file, sorted. Raises TopicMissing when a path or pattern matches no file."""
+        return [TopicPartition(self._source.topic, number) for number in range(len(self._find()))]
+
+    def watermarks(self, partition: TopicPartition) -> Watermarks:
+        """Return 0 and the number of lines. Reads the file through once. Raises SourceError."""
+        return Watermarks(0, self._file(partition).count())
+
+    def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
+        """Return the first line, since every timestamp is 0; the end for a later time. Raises SourceError."""
+        return 0 if timestamp_ms <= 0 else self.watermarks(partition).high
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read exactly these files from now on, each from its line, none of them paused.
+
+        Raises SourceError when one cannot be read.
+        """
+        self._gaps = []
+        for partition, line in positions.items():
+            file = self._file(partition)
+            if file.next_line != line and not file.seek(line):
+                self._gaps.append(PartitionGap(partition, line, self.watermarks(partition)))
+        for partition in self._files.keys() - positions.keys():
+            self._files.pop(partition).close()
+        beyond = {gap.partition for gap in self._gaps}
+        self._assigned = sorted(positions.keys() - beyond)
+        self._paused = set()
+        self._caught_up = set()
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Bring nothing of these until ``resume``."""
+        self._paused.update(partitions)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Bring these again, from where they stood."""
+        self._paused.difference_update(partitions)
+
+    def poll(self, events_max: int, timeout_seconds: float) -> Polled:
+        """Bring up to ``events_max`` lines, a fair share of each file; an empty batch after the timeout.
+
+        Raises
+        ------
+        PartitionGap
+            (an ``OffsetGap``) when a file ends before the line that it was assigned from. It is not read
+            until ``assign`` names it again; the others go on with the next poll.
+        SourceError
+            When a file shrank while it was read, or holds a line longer than the buffer.
+        """
+        if self._gaps:
+            raise self._gaps.pop()
+        active = [p for p in self._assigned if p not in self._paused and p not in self._caught_up]
+        batches: list[pa.RecordBatch] = []
+        positions: dict[TopicPartition, int] = {}
+        caught_up: set[TopicPartition] = set()
+        room = events_max
+        share = -(-events_max // max(1, len(active)))
+        for partition in active:
+            if not room:
+                break
+            file = self._files[partition]
+            first_line = file.next_line
+            lines = file.read(min(share, room))
+            if lines:
+                batches.append(lines_batch(0, partition.partition, first_line, lines))
+                room -= batches[-1].num_rows
+            if file.at_end:
+                caught_up.add(partition)
+            positions[partition] = file.next_line
+        self._caught_up |= caught_up
+        # Those that had their turn go to the back, so that a small poll starves nobody.
+        self._assigned = [p for p in self._assigned if p not in positions] + list(positions)
+        if not positions:
+            self._wait(timeout_seconds)
+        batch = pa.concat_batches(batches) if batches else EMPTY_BATCH
+        return Polled(batch, positions, frozenset(caught_up))
+
+    def close(self) -> None:
+        """Let go of all files. Idempotent."""
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+        self._assigned = []
+
+    def _find(self) -> list[Path]:
+        if self._paths is None:
+            found: set[Path] = set()
+            for pattern in self._source.paths:
+                files = {Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file()}  # noqa: PTH207  pathlib's glob takes no absolute pattern
+                if not files:
+                    raise TopicMissing(
+                        f"source.files.paths: {pattern!r} matches no file",
+                        remedy="correct the path; a relative one begins at the working directory",
+                    )
+                found |= files
+            self._paths = sorted(found)
+        return self._paths
+
+    def _file(self, partition: TopicPartition) -> LineFile:
+        if partition not in self._files:
+            paths = self._find()
+            chunk_bytes = self._source.buffer_bytes_max // len(paths)
+            self._files[partition] = LineFile(
+                paths[partition.partition],
+                chunk_bytes=min(max(chunk_bytes, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX),
+                line_bytes_max=self._source.buffer_bytes_max,
+            )
+        return self._files[partition]
+
+
+class FilesMembership:
+    """``contracts.Membership`` of a group of one: everything is assigned at the start, for good."""
+
+    def __init__(self, partitions: Sequence[TopicPartition]) -> None:
+        self._news: list[Happening] = [Assigned(tuple(sorted(partitions)))]
+
+    @property
+    def assignment_known(self) -> bool:
+        """Always: there is no group to ask."""
+        return True
+
+    def happenings(self) -> list[Happening]:
+        """Return the one assignment, once."""
+        news, self._news = self._news, []
+        return news
+
+    def released(self, revoked: Revoked) -> None:
+        """Never called: nothing is ever revoked."""
+        raise AssertionError(f"nobody revoked {revoked}")
+
+    def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Do nothing: there is no group to tell."""
+
+    def connected(self) -> bool:
+        """Always."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: there is no group to leave."""

@@ -1,0 +1,240 @@
+"""The member on confluent-kafka: this worker's place in the consumer group, on a thread of its own.
+
+The thread polls, so a long learn step never costs the membership; callbacks run on it and only put
+happenings on a queue. Every partition that the group gives is paused at its end: the reader reads, by
+``assign()``. Upholds `publish_before_commit`: nothing is committed but what the belt says is durable.
+
+    group  -> on_assign / on_revoke / on_lost -> happenings()   -> belt
+    belt   -> commit(), released(), close()   -> this thread    -> group
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaTopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streamlearn.config import KafkaSource
+from streamlearn.connectors.kafka_errors import UNAVAILABLE, error_of, opened, source_error
+from streamlearn.connectors.kafka_questions import is_idle_member
+from streamlearn.connectors.kafka_settings import client_settings, is_classic, is_cooperative, member_settings
+from streamlearn.connectors.notices import Notices
+from streamlearn.contracts import Assigned, Happening, Lost, Revoked
+from streamlearn.events import TopicPartition
+
+POLL_SECONDS = 0.1
+# Leaving takes one round trip; without a broker there is nobody to tell, and the session runs out there.
+LEAVE_SECONDS = 5.0
+# Between two questions whether the group has nothing for this worker.
+ASK_SECONDS = 1.0
+# After these librdkafka joins anew by itself; what was held is told as `Lost`.
+REJOINS = frozenset(
+    {
+        KafkaError._ASSIGNMENT_LOST,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.UNKNOWN_MEMBER_ID,
+    }
+)
+
+
+class KafkaMember:
+    """Joins the group at once and stays in it until ``close``; all methods may be called from any thread.
+
+    Parameters
+    ----------
+    source
+        The config section. ``properties`` may choose the assignor, static membership
+        (``group.instance.id``) or KIP-848 (``group.protocol = "consumer"``); cooperative-sticky otherwise.
+
+    Raises
+    ------
+    ConfigError
+        When a property is refused. No broker is needed to make a member: it joins when one answers.
+    """
+
+    def __init__(self, source: KafkaSource) -> None:
+        settings = member_settings(source)
+        self._source = source
+        self._cooperative = is_cooperative(settings)
+        self._revoke_budget_seconds = source.revoke_budget_seconds
+        self._notices = Notices()
+        self._assignment_known = False
+        self._connected = False
+        self._trouble: str | None = None
+        self._ask_at = 0.0
+        self._admin: AdminClient | None = None
+        if not is_classic(source.plain_properties()):
+            self._admin = opened(
+                AdminClient, client_settings(source.bootstrap_servers, source.plain_properties())
+            )
+        self._consumer = opened(
+            Consumer,
+            settings,
+            error_cb=self._on_error,
+            stats_cb=self._on_statistics,
+            on_commit=self._on_commit,
+        )
+        self._thread = threading.Thread(
+            target=self._run, args=(list(source.topics),), name="kafka-member", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def assignment_known(self) -> bool:
+        """Whether the group has answered with an assignment, be it an empty one (a hot standby's)."""
+        return self._assignment_known
+
+    @property
+    def commits_failed(self) -> int:
+        """Commits that the group refused since the start. Nothing depends on them but lag tools."""
+        return self._notices.commits_failed
+
+    @property
+    def revokes_over_budget(self) -> int:
+        """Revokes for which the belt did not let go within the budget; each was followed by ``Lost``."""
+        return self._notices.revokes_over_budget
+
+    @property
+    def trouble(self) -> str | None:
+        """What the client last said about its connections; None while the coordinator answers."""
+        return None if self._connected else self._trouble
+
+    def happenings(self) -> list[Happening]:
+        """Return what happened since the last call, in order. Never blocks.
+
+        ``Assigned`` may name no partitions: the group has answered, and has none for this worker (yet).
+        A ``Revoked`` that was not released within the budget is followed by ``Lost`` for the same.
+
+        Raises
+        ------
+        TopicMissing
+            When a subscribed topic does not exist.
+        SourceError
+            When the group refuses this worker (authorization, fencing, a fatal error).
+        """
+        return self._notices.take()
+
+    def released(self, revoked: Revoked) -> None:
+        """Let the rebalance go on: the belt has let go of what was revoked. Idempotent."""
+        self._notices.released(revoked)
+
+    def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Tell the group, for lag tools; the member's thread does it, the latest for each partition wins."""
+        self._notices.commit(next_offsets)
+
+    def connected(self) -> bool:
+        """Return whether the group's coordinator answers, as of the last second."""
+        return self._connected
+
+    def close(self) -> None:
+        """Commit what is left, leave the group and end the thread; at most a few seconds. Idempotent.
+
+        The belt has let go of everything before: the revoke that leaving causes does not wait.
+        """
+        self._notices.close()
+        self._thread.join(LEAVE_SECONDS)
+
+    # ------------------------------------------------------------------ on the member's own thread
+
+    def _run(self, topics: list[str]) -> None:
+        try:
+            self._consumer.subscribe(
+                topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            while not self._notices.closing:
+                self._commit_what_is_due()
+                self._ask_for_nothing()
+                message = self._consumer.poll(POLL_SECONDS)
+                if message is not None and message.error() is not None:
+                    self._on_error(message.error())
+            self._commit_what_is_due()
+            self._consumer.close()
+        except KafkaException as exception:
+            self._fail(error_of(exception))
+        self._connected = False
+
+    def _commit_what_is_due(self) -> None:
+        due = self._notices.take_commits()
+        if due:
+            offsets = [KafkaTopicPartition(*partition, offset) for partition, offset in due.items()]
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            except KafkaException:
+                self._notices.commit_refused(due)
+
+    def _ask_for_nothing(self) -> None:
+        """Find out that the group has nothing for this worker, where librdkafka does not call back for it.
+
+        Under KIP-848 a hot standby hears nothing at all; the group's coordinator tells who its members are.
+        """
+        if self._assignment_known or self._admin is None or not self._connected:
+            return
+        if time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + ASK_SECONDS
+            if is_idle_member(self._admin, self._source.group_id, self._consumer.memberid(), ASK_SECONDS):
+                self._assignment_known = True
+                self._notices.put(Assigned(()))
+
+    # ----------------------------------- callbacks: they never raise, and only note what happened
+
+    def _on_assign(self, consumer: Consumer, partitions: list[KafkaTopicPartition]) -> None:
+        # At the end, and paused: never a reset, never a message.
+        at_end = [KafkaTopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions]
+        try:
+            if self._cooperative:
+                consumer.incremental_assign(at_end)
+            else:
+                consumer.assign(at_end)
+            if at_end:
+                consumer.pause(at_end)
+        except KafkaException as exception:
+            self._fail(error_of(exception))
+            return
+        self._assignment_known = True
+        self._notices.put(Assigned(_ours(partitions)))
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[KafkaTopicPartition]) -> None:
+        """Hold the rebalance until the belt has let go. librdkafka unassigns when this returns."""
+        if partitions:
+            self._notices.put_and_wait(Revoked(_ours(partitions)), self._revoke_budget_seconds)
+            # What the belt left while it let go: after this the partitions are another worker's.
+            self._commit_what_is_due()
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[KafkaTopicPartition]) -> None:
+        if partitions:
+            self._notices.put(Lost(_ours(partitions)))
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[KafkaTopicPartition]) -> None:
+        refused = [p for p in partitions if error is not None or p.error is not None]
+        if refused:
+            self._notices.commit_refused({TopicPartition(p.topic, p.partition): p.offset for p in refused})
+
+    def _on_error(self, error: KafkaError | None) -> None:
+        if error is None:
+            return
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._connected = False
+        elif error.code() in UNAVAILABLE:
+            self._trouble = error.str()  # says more than that all are down
+        if error.fatal() or not (error.code() in UNAVAILABLE | REJOINS or error.retriable()):
+            self._fail(error)
+
+    def _on_statistics(self, text: str) -> None:
+        # The group's state is "up" exactly while its coordinator is known and connected.
+        self._connected = json.loads(text).get("cgrp", {}).get("state") == "up"
+
+    def _fail(self, error: KafkaError) -> None:
+        self._notices.fail(source_error(error, "being in the consumer group"))
+
+
+def _ours(partitions: list[KafkaTopicPartition]) -> tuple[TopicPartition, ...]:
+    return tuple(sorted(TopicPartition(p.topic, p.partition) for p in partitions))
