@@ -1,0 +1,170 @@
+"""A shard at work: the events on their way to it, in the order in which it takes them.
+
+Upholds `offsets_increase` on the reading side: rows of another generation, of another shard, below the
+next offset or behind the end of a bounded read never reach the shard. Nothing here but the clocks is
+state: what waits is read again after a restart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from streamlearn.belt.intake import Portion
+from streamlearn.belt.merge import BEFORE_ALL_TIME_US, TimeMerge
+from streamlearn.belt.shard import Shard
+from streamlearn.contracts import Snapshot
+from streamlearn.events import Bool_B, Reason, TopicPartition
+
+MERGE_PART = "merge"
+
+
+class Lane:
+    """One shard of this worker, and its events between reader and learners.
+
+    Parameters
+    ----------
+    shard
+        With its partitions as keys of ``next_offsets``.
+    topics
+        What the ``topic`` column of a batch indexes.
+    clocks_us
+        The partitions' clocks as the checkpoint has them; empty for a new shard.
+    idle_wait_seconds
+        See ``TimeMerge``.
+    ends
+        For a bounded read, the offset before which each partition ends.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        topics: tuple[str, ...],
+        clocks_us: Mapping[TopicPartition, int],
+        idle_wait_seconds: float | None,
+        ends: Mapping[TopicPartition, int] | None,
+    ) -> None:
+        self.shard = shard
+        self._topics = topics
+        self._ends = ends
+        self._clocks_us = {
+            partition: clocks_us.get(partition, BEFORE_ALL_TIME_US) for partition in shard.next_offsets
+        }
+        self._idle_wait_seconds = idle_wait_seconds
+        self._ready: deque[pa.RecordBatch] = deque()
+        self._highs: dict[TopicPartition, int] = {}
+        self.begin(0)
+
+    @property
+    def partitions(self) -> tuple[TopicPartition, ...]:
+        return tuple(self.shard.next_offsets)
+
+    def begin(self, generation: int) -> None:
+        """Read on from the shard's ``next_offsets``, with portions of this generation and later ones."""
+        self._generation = generation
+        self._ready.clear()
+        self._positions = dict(self.shard.next_offsets)
+        self._merge = TimeMerge(self._clocks_us, self._idle_wait_seconds)
+        self._merge.caught_up(partition for partition in self.partitions if self._is_over(partition))
+
+    def extend(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Take partitions in that were added; ``begin`` then reads all of them."""
+        self.shard.next_offsets = dict(next_offsets)
+        self._clocks_us = {p: self._clocks_us.get(p, BEFORE_ALL_TIME_US) for p in next_offsets}
+
+    def offer(self, portion: Portion) -> int:
+        """Take from a portion what belongs here; return how many events that were."""
+        if portion.generation < self._generation:
+            return 0
+        taken = 0
+        for partition, events in self._split(portion.events):
+            taken += events.num_rows
+            self._merge.add(partition, events)
+        for partition in self.partitions:
+            if partition in portion.positions:
+                self._positions[partition] = max(self._positions[partition], portion.positions[partition])
+            if self._is_over(partition) or (self._ends is None and partition in portion.caught_up):
+                self._merge.caught_up([partition])
+        return taken
+
+    def _split(self, events: pa.RecordBatch) -> Iterator[tuple[TopicPartition, pa.RecordBatch]]:
+        """Yield runs of rows of one partition, without a copy where they lie together."""
+        topic_B, partition_B = events.column("topic").to_numpy(), events.column("partition").to_numpy()
+        offset_B = events.column("offset").to_numpy()
+        for partition, position in self._positions.items():
+            own_B: Bool_B = (partition_B == partition.partition) & (offset_B >= position)
+            own_B &= topic_B == self._topics.index(partition.topic)
+            if self._ends is not None:
+                own_B &= offset_B < self._ends[partition]
+            rows = np.flatnonzero(own_B)
+            if len(rows):
+                self._positions[partition] = int(offset_B[rows[-1]]) + 1
+            for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else ():
+                yield partition, events.slice(int(run[0]), len(run))
+
+    def _is_over(self, partition: TopicPartition) -> bool:
+        """Whether a bounded read has reached its end here."""
+        return self._ends is not None and self._positions[partition] >= self._ends[partition]
+
+    def next(self, now: float, events_max: int) -> pa.RecordBatch | None:
+        """Return the next events of the shard, at most so many; ``None`` while none is certain."""
+        if not self._ready:
+            known_more = frozenset(p for p, high in self._highs.items() if high > self._positions[p])
+            merged = self._merge.take(now, known_more, events_max)
+            if merged is None:
+                return None
+            self._ready.append(merged)
+        events = self._ready.popleft()
+        if events.num_rows > events_max:
+            self._ready.appendleft(events.slice(events_max))
+            events = events.slice(0, events_max)
+        self._advance_clocks(events)
+        return events
+
+    def _advance_clocks(self, events: pa.RecordBatch) -> None:
+        accepted_B = events.column("reason").to_numpy() == Reason.ACCEPTED
+        topic_B, partition_B = events.column("topic").to_numpy(), events.column("partition").to_numpy()
+        time_us = events.column("time_us").to_numpy()
+        for partition, clock_us in self._clocks_us.items():
+            own_B = accepted_B & (partition_B == partition.partition)
+            own_B &= topic_B == self._topics.index(partition.topic)
+            self._clocks_us[partition] = int(np.max(time_us, where=own_B, initial=clock_us))
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether merged events wait."""
+        return bool(self._ready)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the events between reader and learners."""
+        ready = sum(events.nbytes for events in self._ready)
+        return int(ready + sum(map(self._merge.waiting_bytes, self.partitions)))
+
+    def waiting_bytes(self, partition: TopicPartition) -> int:
+        """Bytes of this partition's events that wait for the others."""
+        return self._merge.waiting_bytes(partition)
+
+    def highs(self, highs: Mapping[TopicPartition, int]) -> None:
+        """Take note of how far the log goes now."""
+        self._highs.update((p, high) for p, high in highs.items() if p in self._positions)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a bounded read has given out everything."""
+        return all(map(self._is_over, self.partitions)) and not self._ready and not self._merge.waiting
+
+    def clocks(self) -> Snapshot:
+        """The partitions' clocks at ``next_offsets``: with them a restart merges in the same order."""
+        return Snapshot(data={"clocks_us": [[*p, clock] for p, clock in self._clocks_us.items()]})
+
+
+def clocks_of(snapshot: Snapshot) -> dict[TopicPartition, int]:
+    """Read back what ``Lane.clocks`` gave."""
+    return {
+        TopicPartition(topic, partition): clock_us
+        for topic, partition, clock_us in snapshot.data["clocks_us"]
+    }

@@ -1,0 +1,150 @@
+"""The belt: one step moves one micro-batch of every shard that this worker holds.
+
+    poll -> decode -> merge -> features -> predict -> evaluate -> detect drift -> learn -> emit -> checkpoint
+
+Reading and decoding run ahead on a thread of their own (intake.py), checkpoints are written on another
+(checkpointing.py); everything that changes a shard happens here, on the thread that calls ``step``.
+
+Upholds, with shard.py, `learned_once`: what was read and not learned when a shard is let go is forgotten,
+and read again from the checkpoint by whoever takes it up.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from streamlearn.belt.accounting import Accounts, Totals
+from streamlearn.belt.emit import dead_letters, prediction_records
+from streamlearn.belt.holdings import Holdings
+from streamlearn.belt.lane import Lane
+from streamlearn.belt.parts import Parts
+from streamlearn.belt.reading import Reading
+from streamlearn.belt.shard import Outcome
+from streamlearn.belt.upkeep import Upkeep
+from streamlearn.config import Config
+from streamlearn.errors import OffsetGap, StreamlearnError
+
+STEP_SECONDS = 0.2  # micro-batches are sized to take about this long, so that stopping stays quick
+FIRST_EVENTS = 512  # of the first micro-batch, before it is known how long an event takes
+
+
+class Belt:
+    """The loop and its policy. ``step`` until ``is_done`` or until told to stop, then ``close``."""
+
+    def __init__(self, config: Config, parts: Parts, *, until_end: bool) -> None:
+        self._stream = config.stream
+        self._parts = parts
+        self._until_end = until_end
+        self._events_max = min(FIRST_EVENTS, config.stream.micro_batch_events)
+        self.lanes: dict[str, Lane] = {}
+        self.reading = Reading(parts, self.lanes, config.buffer_bytes_max)
+        self.upkeep = Upkeep(config.checkpoint, parts)
+        self.holdings = Holdings(config, parts, self.lanes, self.reading, self.upkeep, until_end=until_end)
+        self._accounts = Accounts(parts.topics, parts.telemetry, parts.clock)
+
+    def step(self, now: float) -> bool:
+        """Move one micro-batch of every shard; return whether anything moved.
+
+        Waits a moment when there is nothing to do. ``now``: seconds on a clock that never goes back.
+        Raises StreamlearnError when the belt cannot go on; then ``abandon`` it.
+        """
+        self.holdings.follow_group()
+        self.holdings.take_up(now)
+        try:
+            self.reading.take_in()
+        except OffsetGap:
+            self.holdings.find_way_on()
+        moved = False
+        for lane in list(self.lanes.values()):
+            events = lane.next(now, self._events_max)
+            if events is not None:
+                self._move(lane, events)
+                moved = True
+        self.upkeep.keep(now)
+        self.reading.watch_lag(now)
+        self._parts.telemetry.step_finished()
+        return moved
+
+    def _move(self, lane: Lane, events: pa.RecordBatch) -> None:
+        began = time.perf_counter()
+        telemetry = self._parts.telemetry
+        for outcome in lane.shard.advance(events):
+            learned = time.perf_counter()
+            try:
+                self._emit(outcome)
+            except StreamlearnError:
+                if not self._parts.give_up():
+                    raise
+                # Told to end while a sink waited for the broker. What was not sent out may not be covered
+                # by a checkpoint: the shard is forgotten, and goes on from the one before.
+                self.holdings.forget(lane)
+                return
+            self._accounts.note(lane.shard.name, outcome)
+            telemetry.stage_seconds("learn", learned - began)
+            telemetry.stage_seconds("emit", time.perf_counter() - learned)
+        self.upkeep.moved(lane.shard.name, events.num_rows)
+        self._fit_batch(events.num_rows, time.perf_counter() - began)
+
+    def _emit(self, outcome: Outcome) -> None:
+        parts = self._parts
+        if outcome.events_rejected:
+            letters = dead_letters(outcome, parts.topics)
+            parts.dead_letters.send(letters)
+            parts.telemetry.dead_letters_written(len(letters))
+        if parts.predictions is not None:
+            for model, keys, values in prediction_records(outcome, self._stream.name, parts.topics):
+                parts.predictions.send(keys, values)
+                parts.telemetry.predictions_sent(model, len(values))
+
+    def _fit_batch(self, events: int, seconds: float) -> None:
+        """Size the next micro-batch by what this one took. Changes no result (`replay_equals_run`)."""
+        if events == self._events_max or seconds > STEP_SECONDS:
+            fitting = int(events * STEP_SECONDS / max(seconds, 1e-6))
+            self._events_max = max(1, min(self._stream.micro_batch_events, fitting, self._events_max * 2))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a bounded read is at its end."""
+        return self._until_end and self.holdings.is_done
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the group's broker answers."""
+        return self._parts.membership.connected()
+
+    @property
+    def has_lag(self) -> bool:
+        """Whether a log is known to go on behind what was learned."""
+        return any(
+            self.reading.highs.get(partition, next_offset) > next_offset
+            for lane in self.lanes.values()
+            for partition, next_offset in lane.shard.next_offsets.items()
+        )
+
+    @property
+    def totals(self) -> Totals:
+        """What this run has done so far."""
+        self._accounts.totals.checkpoints_written = self.upkeep.written
+        return self._accounts.totals
+
+    def checkpoint_all(self, seconds: float) -> bool:
+        """Publish what every shard has learned; False where the time did not do for all."""
+        deadline = time.monotonic() + seconds
+        published = [self.upkeep.publish_now(name, deadline) for name in self.lanes]
+        return all(published)
+
+    def abandon(self) -> None:
+        """Leave the group and close everything, at once rather than in turn; writes nothing.
+
+        While the broker is away each of them waits a few seconds for it, and stopping has but ten.
+        """
+        parts = self._parts
+        closing = [parts.writer.close, parts.membership.close, parts.intake.close, parts.dead_letters.close]
+        if parts.predictions is not None:
+            closing.append(parts.predictions.close)
+        with ThreadPoolExecutor(len(closing), thread_name_prefix="closing") as pool:
+            for closed in [pool.submit(close) for close in closing]:
+                closed.result()

@@ -1,0 +1,166 @@
+"""Puts the events of a shard's partitions in one order.
+
+Upholds the order half of `replay_equals_run`: the order is by event time, ties by topic, partition and
+offset. Within a partition the offset order stands, so an event's merge time is the running maximum of
+its partition (the partition's clock). What comes out depends on the events alone, however they were
+polled, as long as the merge waited for every partition that had more.
+
+Waiting follows Kafka Streams (``max.task.idle.ms``, KIP-353, KIP-695): for a partition that is known to
+have more without limit, for one that is caught up not at all, for one of which nothing is known at most
+``idle_wait_seconds``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from streamlearn.events import Int_B, Reason, TopicPartition
+
+BEFORE_ALL_TIME_US = np.iinfo(np.int64).min
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The events of one partition that wait to be merged."""
+
+    clock_us: int  # running maximum over the events that were merged: state, unlike the rest
+    tail_us: int  # running maximum over the events that wait as well
+    batches: deque[pa.RecordBatch] = field(default_factory=deque)
+    times_us: deque[Int_B] = field(default_factory=deque)  # merge time of each row of each batch
+    nbytes: int = 0
+    caught_up: bool = False
+    waited_since: float | None = None
+
+
+class TimeMerge:
+    """K-way merge of partitions by event time.
+
+    Parameters
+    ----------
+    clocks_us
+        For each partition of the shard the clock that its checkpoint holds, in microseconds;
+        ``BEFORE_ALL_TIME_US`` for one that has taught nothing yet.
+    idle_wait_seconds
+        How long an unknown partition is waited for. ``None``: without limit, as a bounded read needs.
+    """
+
+    def __init__(self, clocks_us: Mapping[TopicPartition, int], idle_wait_seconds: float | None) -> None:
+        self._lanes = {
+            partition: _Lane(clocks_us[partition], clocks_us[partition]) for partition in sorted(clocks_us)
+        }
+        self._idle_wait_seconds = idle_wait_seconds
+
+    @property
+    def clocks_us(self) -> dict[TopicPartition, int]:
+        """The partitions' clocks after what ``take`` has given out."""
+        return {partition: lane.clock_us for partition, lane in self._lanes.items()}
+
+    def waiting_bytes(self, partition: TopicPartition) -> int:
+        """Bytes of the events of this partition that wait."""
+        return self._lanes[partition].nbytes
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any event waits."""
+        return any(lane.batches for lane in self._lanes.values())
+
+    def add(self, partition: TopicPartition, events: pa.RecordBatch) -> None:
+        """Append events of one partition, in offset order. Rejected ones do not move its clock."""
+        lane = self._lanes[partition]
+        if not events.num_rows:
+            return
+        lane.caught_up = False
+        time_us = events.column("time_us").to_numpy()
+        accepted = events.column("reason").to_numpy() == Reason.ACCEPTED
+        running_us = np.maximum.accumulate(np.where(accepted, time_us, BEFORE_ALL_TIME_US))
+        merge_time_us = np.maximum(running_us, lane.tail_us)
+        lane.tail_us = int(merge_time_us[-1])
+        lane.batches.append(events)
+        lane.times_us.append(merge_time_us)
+        lane.nbytes += events.nbytes
+
+    def caught_up(self, partitions: Iterable[TopicPartition]) -> None:
+        """These have no more for now: until their next event the merge goes on without them."""
+        for partition in partitions:
+            self._lanes[partition].caught_up = True
+
+    def take(
+        self, now: float, known_more: frozenset[TopicPartition] = frozenset(), events_each: int | None = None
+    ) -> pa.RecordBatch | None:
+        """Return events whose place in the order is certain, merged; ``None`` where there are none.
+
+        Parameters
+        ----------
+        now
+            Seconds on a clock that never goes back.
+        known_more
+            Partitions known to have events that were not added yet.
+        events_each
+            Look so far into each partition and no further (at least one batch of it); all by default. What
+            is left comes next, in the same order.
+        """
+        bound_us, bound_rank = self._bound(now, known_more)
+        if events_each is not None:
+            looked = [_look_ahead(lane, rank, events_each) for rank, lane in enumerate(self._lanes.values())]
+            bound_us, bound_rank = min([(bound_us, bound_rank), *filter(None, looked)])
+        pieces: list[pa.RecordBatch] = []
+        times: list[Int_B] = []
+        ranks: list[Int_B] = []
+        for rank, lane in enumerate(self._lanes.values()):
+            last_us = bound_us if rank <= bound_rank else bound_us - 1
+            for batch, time_us in _take_until(lane, last_us):
+                pieces.append(batch)
+                times.append(time_us)
+                ranks.append(np.full(len(time_us), rank))
+        if not pieces:
+            return None
+        if len(pieces) == 1:
+            return pieces[0]
+        order = np.lexsort((np.concatenate(ranks), np.concatenate(times)))  # stable: offset order stands
+        return pa.concat_batches(pieces).take(pa.array(order))
+
+    def _bound(self, now: float, known_more: frozenset[TopicPartition]) -> tuple[int, int]:
+        """The largest (time, partition rank) that no event still to come can precede."""
+        bound = (int(np.iinfo(np.int64).max), len(self._lanes))
+        for rank, (partition, lane) in enumerate(self._lanes.items()):
+            if lane.caught_up and partition not in known_more:
+                lane.waited_since = None
+                continue
+            if lane.batches or partition in known_more or self._idle_wait_seconds is None:
+                lane.waited_since = None
+            elif lane.waited_since is None:
+                lane.waited_since = now
+            elif now - lane.waited_since >= self._idle_wait_seconds:
+                continue
+            bound = min(bound, (lane.tail_us, rank))
+        return bound
+
+
+def _look_ahead(lane: _Lane, rank: int, events: int) -> tuple[int, int] | None:
+    """The time and rank of the last event of the first batches that hold so many; ``None``: there are no more."""
+    for place, time_us in enumerate(lane.times_us):
+        events -= len(time_us)
+        if events <= 0:
+            return None if place == len(lane.times_us) - 1 else (int(time_us[-1]), rank)
+    return None
+
+
+def _take_until(lane: _Lane, last_us: int) -> Iterable[tuple[pa.RecordBatch, Int_B]]:
+    """Cut off the front of a lane: every event whose merge time is at most ``last_us``."""
+    while lane.batches and lane.times_us[0][0] <= last_us:
+        batch, time_us = lane.batches.popleft(), lane.times_us.popleft()
+        lane.nbytes -= batch.nbytes
+        count = int(np.searchsorted(time_us, last_us, side="right"))
+        if count < len(time_us):
+            rest = batch.slice(count)
+            lane.batches.appendleft(rest)
+            lane.times_us.appendleft(time_us[count:])
+            lane.nbytes += rest.nbytes
+            batch, time_us = batch.slice(0, count), time_us[:count]
+        lane.clock_us = int(time_us[-1])
+        yield batch, time_us

@@ -1,0 +1,105 @@
+"""Which shards a worker owns, and where each of their partitions is read from.
+
+The group's coordinator is the scheduler: ownership follows from the partitions that it assigned, and from
+nothing else. Upholds `offsets_increase`: a checkpoint that points outside the log is an error or an exact
+count (gaps.py), never a silent reset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from streamlearn.config import Stream
+from streamlearn.contracts import Reader
+from streamlearn.events import TopicPartition
+from streamlearn.gaps import OnGap, resume_in_log
+
+Start = Literal["earliest", "latest"] | datetime
+
+
+def shards_to_own(
+    stream: Stream, assigned: Collection[TopicPartition], partitions: Sequence[TopicPartition]
+) -> dict[str, tuple[TopicPartition, ...]]:
+    """Return the shards of a worker by name, each with its partitions.
+
+    In stream scope the worker that was assigned the first partition leads and reads all of them; in
+    partition scope each assigned partition is a shard.
+
+    >>> first, second = TopicPartition("t", 0), TopicPartition("t", 1)
+    >>> stream = Stream(name="s", task="binary", scope="stream")
+    >>> shards_to_own(stream, [second], [first, second])
+    {}
+    >>> shards_to_own(stream, [first], [first, second])["s"] == (first, second)
+    True
+    >>> list(shards_to_own(stream.model_copy(update={"scope": "partition"}), [second], [first, second]))
+    ['t[1]']
+    """
+    if stream.scope == "stream":
+        return {stream.name: tuple(partitions)} if partitions and partitions[0] in assigned else {}
+    return {str(partition): (partition,) for partition in partitions if partition in assigned}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a partition is read from, and what was passed over to get there."""
+
+    next_offset: int
+    wanted: int  # the checkpoint's next offset; the same where there was no gap
+    missed: int
+
+
+def place(
+    reader: Reader,
+    partitions: Sequence[TopicPartition],
+    known: Mapping[TopicPartition, int],
+    start: Start,
+    on_gap: OnGap,
+) -> dict[TopicPartition, Placed]:
+    """Return where to read each partition of a shard from.
+
+    Parameters
+    ----------
+    reader
+        Asked for watermarks and for offsets by time.
+    partitions
+        The shard's.
+    known
+        The checkpoint's ``next_offsets``; empty where there is no checkpoint.
+    start
+        For a shard without a checkpoint. A partition that came up after the first checkpoint of its shard
+        is read from its beginning, since all its events came after what the shard has learned.
+    on_gap
+        What to do about a checkpoint that points outside the log.
+
+    Raises
+    ------
+    OffsetGap
+        Under ``on_gap = "stop"``.
+    BrokerUnavailable
+        Try again.
+    """
+    placed = {}
+    for partition in partitions:
+        if partition in known:
+            resumption = resume_in_log(
+                partition, known[partition], reader.watermarks(partition), on_gap=on_gap
+            )
+            placed[partition] = Placed(resumption.next_offset, known[partition], resumption.missed)
+        else:
+            offset = _start_offset(reader, partition, "earliest" if known else start)
+            placed[partition] = Placed(offset, offset, 0)
+    return placed
+
+
+def _start_offset(reader: Reader, partition: TopicPartition, start: Start) -> int:
+    match start:
+        case "earliest":
+            return reader.watermarks(partition).low
+        case "latest":
+            return reader.watermarks(partition).high
+        case datetime():
+            in_utc = start if start.tzinfo else start.replace(tzinfo=UTC)
+            return reader.offset_at(partition, int(in_utc.timestamp() * 1000))

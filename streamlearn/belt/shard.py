@@ -1,0 +1,322 @@
+"""One shard: everything that one ordered sequence of events has taught.
+
+Upholds `predict_before_learn` (a learner predicts an event before it learns from it, and judges and
+detectors see that prediction), `learned_once` and `offsets_increase` (each event moves `next_offsets` past
+itself, and none below is taken), and `replay_equals_run`: `advance` is a pure function of the state and
+the events in their order, however they were cut into batches. No clock, no randomness of its own, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from streamlearn.config import Task
+from streamlearn.contracts import Learner, ModelEntry, ShardState, Snapshot
+from streamlearn.errors import CheckpointRefused
+from streamlearn.events import (
+    TOO_MANY,
+    Code_B,
+    Examples,
+    Features,
+    Float_B,
+    Int_B,
+    Label,
+    Predictions,
+    Reason,
+    TopicPartition,
+)
+
+EVENTS_LEARNED = "events_learned"
+EVENTS_UNLABELLED = "events_unlabelled"
+EVENTS_REJECTED = "events_rejected"
+EVENTS_MISSED = "events_missed"  # offsets that the log no longer held, passed over by on_gap = "skip"
+COUNTERS = (EVENTS_LEARNED, EVENTS_UNLABELLED, EVENTS_REJECTED, EVENTS_MISSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A detector says that a model's error changed at this event."""
+
+    model: str
+    detector: str
+    partition: TopicPartition
+    offset: int
+    event_time_us: int  # microseconds since 1970 in UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch of events."""
+
+    events: pa.RecordBatch  # all of them, with the reason that stands in the end
+    accepted: pa.RecordBatch  # those that the models saw, row for row with examples and predictions
+    examples: Examples
+    class_tokens: tuple[str, ...]  # each class as JSON, as labels came in
+    predictions: Mapping[str, Predictions]  # by model; baselines are judged, not told
+    learned: Mapping[str, int]  # by learner, baselines too: events that it learned meanwhile
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def events_learned(self) -> int:
+        return int(np.count_nonzero(self.examples.labelled_B))
+
+    @property
+    def events_rejected(self) -> int:
+        return int(self.events.num_rows - self.accepted.num_rows)
+
+
+class Station(Protocol):
+    """A part of a shard that holds state."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+
+class Classes(Station, Protocol):
+    @property
+    def classes(self) -> tuple[Label, ...]: ...
+
+    @property
+    def tokens(self) -> tuple[str, ...]: ...
+
+    def settles_at(self, labels: pa.Array) -> int | None: ...
+
+    def encode(self, labels: pa.Array) -> Code_B: ...
+
+
+class FeatureStation(Station, Protocol):
+    def build(self, events: pa.RecordBatch) -> Features: ...
+
+
+class Judge(Station, Protocol):
+    def update(self, predictions: Predictions, examples: Examples) -> None: ...
+
+    def metrics(self, window: Literal["cumulative", "sliding"]) -> dict[str, float]: ...
+
+
+class Found(Protocol):
+    """What a monitor noticed, and at which of the errors that it was given."""
+
+    @property
+    def detector(self) -> str: ...
+
+    @property
+    def index(self) -> int: ...
+
+
+class Monitor(Station, Protocol):
+    def update(self, errors_B: Float_B) -> Sequence[Found]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShardParts:
+    """What a shard is made of. All but ``errors_of`` is state."""
+
+    classes: Classes
+    features: FeatureStation
+    learners: Sequence[Learner]  # the configured models, then the baselines
+    judges: Mapping[str, Judge]  # one for each learner
+    monitors: Mapping[str, Monitor]  # one for each configured model
+    errors_of: Callable[[Task, Predictions, Examples], tuple[Int_B, Float_B]]
+
+    def stations(self) -> Iterator[tuple[str, Station]]:
+        """Everything that holds state, by the name of its part in a checkpoint."""
+        yield "classes", self.classes
+        yield "features", self.features
+        for learner in self.learners:
+            yield f"model/{learner.name}", learner
+        for name, judge in self.judges.items():
+            yield f"evaluate/{name}", judge
+        for name, monitor in self.monitors.items():
+            yield f"drift/{name}", monitor
+
+
+class Shard:
+    """State and the one way to change it.
+
+    Parameters
+    ----------
+    name
+        The stream's name, or topic and partition.
+    topics
+        What the ``topic`` column of a batch indexes.
+    parts
+        The stations and learners, built anew; ``restore`` gives them their state.
+    next_offsets
+        For each partition of the shard, the next message to read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stream: str,
+        task: Task,
+        topics: tuple[str, ...],
+        parts: ShardParts,
+        config: Mapping[str, Any],
+        next_offsets: Mapping[TopicPartition, int],
+    ) -> None:
+        self.name = name
+        self.next_offsets = dict(next_offsets)
+        self.sequence = 0
+        self.source: Mapping[str, Any] = {}
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self._stream = stream
+        self._task = task
+        self._topics = topics
+        self._config = config
+        self.parts = parts
+
+    def advance(self, events: pa.RecordBatch) -> Iterator[Outcome]:
+        """Predict, judge and learn events that follow, in order, on those before.
+
+        Yields one outcome for each run of events (nearly always one). Raises LearnerError: the shard's
+        state is then undefined and must not be checkpointed.
+        """
+        settled_at = self.parts.classes.settles_at(events.column("label"))
+        if settled_at is None or settled_at == events.num_rows:
+            yield self._advance(events)
+        else:
+            yield self._advance(events.slice(0, settled_at))
+            yield self._advance(events.slice(settled_at))
+
+    def _advance(self, events: pa.RecordBatch) -> Outcome:
+        parts = self.parts
+        events, accepted, examples = self._examples(events)
+        alarms: list[Alarm] = []
+        predictions: dict[str, Predictions] = {}
+        learned: dict[str, int] = {}
+        for learner in parts.learners:
+            learned_before = learner.events_learned
+            said = learner.predict_then_learn(examples)
+            learned[learner.name] = learner.events_learned - learned_before
+            parts.judges[learner.name].update(said, examples)
+            if learner.name in parts.monitors:
+                alarms += self._alarms(learner.name, said, examples, accepted)
+                predictions[learner.name] = said
+        self._count(events, examples)
+        return Outcome(events, accepted, examples, parts.classes.tokens, predictions, learned, tuple(alarms))
+
+    def _examples(self, events: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, Examples]:
+        """Set rejected events aside and make of the others what models see.
+
+        A class past ``event.classes_max`` is rejected here and not in the decoder, since it is state.
+        """
+        accepted_B = events.column("reason").to_numpy() == Reason.ACCEPTED
+        accepted = events if accepted_B.all() else events.filter(pa.array(accepted_B))
+        labels = accepted.column("label")
+        if self._task == "regression":
+            target_B = labels.to_numpy(zero_copy_only=False)
+            features = self.parts.features.build(accepted)
+            return events, accepted, Examples(features, target_B, ~np.isnan(target_B), ())
+        codes_B = self.parts.classes.encode(labels)
+        refused_B = codes_B == TOO_MANY
+        if refused_B.any():
+            events = _refused(events, np.flatnonzero(accepted_B)[refused_B])
+            accepted, codes_B = accepted.filter(pa.array(~refused_B)), codes_B[~refused_B]
+        features = self.parts.features.build(accepted)
+        return events, accepted, Examples(features, codes_B, codes_B >= 0, self.parts.classes.classes)
+
+    def _alarms(
+        self, model: str, said: Predictions, examples: Examples, accepted: pa.RecordBatch
+    ) -> Iterator[Alarm]:
+        rows_B, errors_B = self.parts.errors_of(self._task, said, examples)
+        for found in self.parts.monitors[model].update(errors_B):
+            row = int(rows_B[found.index])
+            partition = TopicPartition(
+                self._topics[accepted.column("topic")[row].as_py()], accepted.column("partition")[row].as_py()
+            )
+            offset, time_us = accepted.column("offset")[row].as_py(), accepted.column("time_us")[row].as_py()
+            yield Alarm(model, found.detector, partition, offset, time_us)
+
+    def _count(self, events: pa.RecordBatch, examples: Examples) -> None:
+        learned = int(np.count_nonzero(examples.labelled_B))
+        self.counters[EVENTS_LEARNED] += learned
+        self.counters[EVENTS_UNLABELLED] += len(examples) - learned
+        self.counters[EVENTS_REJECTED] += events.num_rows - len(examples)
+        topic_B, partition_B = events.column("topic").to_numpy(), events.column("partition").to_numpy()
+        offset_B = events.column("offset").to_numpy()
+        for source in self.next_offsets:
+            if source.topic not in self._topics:
+                continue
+            own_B = (topic_B == self._topics.index(source.topic)) & (partition_B == source.partition)
+            own_offsets = offset_B[own_B]
+            if len(own_offsets):
+                first, last = int(own_offsets[0]), int(own_offsets[-1])
+                assert first >= self.next_offsets[source], f"offsets_increase: {source} {first} was learned"
+                assert (np.diff(own_offsets) > 0).all(), f"offsets_increase: {source} is out of order"
+                self.next_offsets[source] = last + 1
+
+    @property
+    def events_learned(self) -> int:
+        """Labelled events that the models were given, over the shard's life."""
+        return self.counters[EVENTS_LEARNED]
+
+    def snapshot(self, extra: Mapping[str, Snapshot]) -> ShardState:
+        """Return the state as it is now (`offsets_travel_with_state`); changes none (`reads_are_pure`)."""
+        others = {k: v for k, v in self.counters.items() if k not in (EVENTS_LEARNED, EVENTS_REJECTED)}
+        return ShardState(
+            stream=self._stream,
+            shard=self.name,
+            sequence=self.sequence + 1,
+            next_offsets=dict(self.next_offsets),
+            events_learned=self.counters[EVENTS_LEARNED],
+            events_rejected=self.counters[EVENTS_REJECTED],
+            counters=others,
+            models=tuple(
+                ModelEntry(each.name, each.events_learned, each.events_learned)
+                for each in self.parts.learners
+                if each.name in self.parts.monitors
+            ),
+            parts={name: part.snapshot() for name, part in self.parts.stations()} | dict(extra),
+            config=self._config,
+            source=self.source,
+        )
+
+    def restore(self, state: ShardState) -> None:
+        """Become what was snapshotted. Raises CheckpointRefused when the config has another shape."""
+        if dict(state.config) != dict(self._config):
+            raise CheckpointRefused(
+                f"the checkpoint of {self.name} was learned under another config: "
+                + "; ".join(_differences("", state.config, self._config)),
+                remedy="restore these options, or start anew under another checkpoint.path",
+            )
+        for name, part in self.parts.stations():
+            part.restore(state.parts[name])
+        self.sequence = state.sequence
+        self.next_offsets |= state.next_offsets
+        self.counters = {
+            EVENTS_LEARNED: state.events_learned,
+            EVENTS_REJECTED: state.events_rejected,
+            **state.counters,
+        }
+
+
+def _refused(events: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
+    reason_B = events.column("reason").to_numpy().copy()
+    reason_B[rows] = Reason.BAD_LABEL
+    detail_B = events.column("detail").to_numpy(zero_copy_only=False).copy()
+    detail_B[rows] = "one class more than event.classes_max"
+    schema = events.schema
+    columns = dict(zip(schema.names, events.columns, strict=True))
+    columns |= {"reason": pa.array(reason_B), "detail": pa.array(detail_B, pa.large_string())}
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
+
+
+def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+    """Name what differs between two configs, each with both values."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(f"{path}[{index}]", one, other)
+    elif old != new:
+        yield f"{path} was {old!r}, is {new!r}"

@@ -1,0 +1,181 @@
+"""The production belt over a source, sinks and a clock in memory, for tests."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memory_source import MemoryMembership, MemoryReader, Row
+
+from streamlearn.assemble import shard_factory
+from streamlearn.belt.checkpointing import CheckpointWriter
+from streamlearn.belt.decode import JsonDecoder
+from streamlearn.belt.intake import Intake
+from streamlearn.belt.loop import Belt
+from streamlearn.belt.parts import Parts
+from streamlearn.checkpoints.inspect import show
+from streamlearn.checkpoints.keeper import CheckpointKeeper
+from streamlearn.checkpoints.stores import open_store
+from streamlearn.config import Config
+from streamlearn.config_file import parse
+from streamlearn.contracts import DeadLetter
+from streamlearn.telemetry import Telemetry
+
+CONFIG = """
+[stream]
+name = "flow"
+task = "binary"
+
+[source.kafka]
+bootstrap_servers = "nowhere:1"
+topics = ["events"]
+group_id = "flow"
+
+[event]
+label = "y"
+time = "t"
+time_format = "epoch_milliseconds"
+id = "id"
+numeric = ["a", "b"]
+categorical = ["c"]
+
+[[models]]
+name = "logistic"
+learner = "river"
+pipeline = [{ use = "compose.Select", keys = ["a", "b"] }, "preprocessing.StandardScaler", "linear_model.LogisticRegression"]
+
+[predictions]
+topic = "predictions"
+"""
+
+TORCH = """
+[[models]]
+name = "mlp"
+learner = "torch"
+hidden = [8]
+batch_events = 32
+"""
+
+
+def events(count: int, partitions: int, seed: int = 0, *, bad_every: int = 0) -> dict[int, list[Row]]:
+    """Return logs of JSON events whose times interleave the partitions, some late within their own."""
+    draw = random.Random(seed)
+    logs: dict[int, list[Row]] = {partition: [] for partition in range(partitions)}
+    for number in range(count):
+        a, b = draw.gauss(0, 1), draw.gauss(3, 2)
+        event = {
+            "id": number,
+            "t": number * 10 + draw.randrange(-40, 40),
+            "a": a,
+            "b": b if draw.random() > 0.1 else None,
+            "c": draw.choice(["x", "y", "z"]),
+            "y": (a + b > 3) if draw.random() > 0.1 else None,
+        }
+        value = json.dumps(event).encode()
+        if bad_every and number % bad_every == 0:
+            value = b"{" + value
+        logs[draw.randrange(partitions)].append((str(number).encode(), value, number))
+    return logs
+
+
+@dataclass
+class MemorySink:
+    """Keeps what was sent; ``flush`` can be told to fail."""
+
+    records: list[tuple[bytes | None, dict[str, Any]]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    flushes: bool = True
+
+    def send_predictions(self, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
+        self.records += [(key, json.loads(value)) for key, value in zip(keys, values, strict=True)]
+
+    def send_letters(self, letters: Sequence[DeadLetter]) -> None:
+        self.letters += letters
+
+    def flush(self, timeout_seconds: float) -> bool:
+        return self.flushes
+
+    def close(self) -> None:
+        pass
+
+
+class _Predictions(MemorySink):
+    send = MemorySink.send_predictions
+
+
+class _Letters(MemorySink):
+    send = MemorySink.send_letters
+
+
+class World:
+    """One worker's belt over logs in memory, with checkpoints in a folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        logs: Mapping[int, Sequence[Row]],
+        *,
+        text: str = CONFIG,
+        overrides: Sequence[str] = (),
+        poll_events: int = 100,
+        rows_each: int = 3,
+        threaded: bool = False,
+        until_end: bool = True,
+        assigned: Sequence[int] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.config: Config = parse(text, [f"checkpoint.path={folder.as_posix()}", *overrides], {})
+        self.reader = MemoryReader(logs, rows_each)
+        owned = [p for p in self.reader.partitions() if assigned is None or p.partition in assigned]
+        self.membership = MemoryMembership(owned)
+        self.telemetry = Telemetry()
+        self.predictions, self.letters = _Predictions(), _Letters()
+        store = CheckpointKeeper(
+            open_store(self.config.checkpoint.path, self.config.stream.name), keep=self.config.checkpoint.keep
+        )
+        decoder = JsonDecoder(self.config.event, self.config.stream.task)
+        self.parts = Parts(
+            topics=self.reader.topics,
+            membership=self.membership,
+            intake=Intake(self.reader, decoder, poll_events, 1 << 24, threaded=threaded),
+            identify=lambda _reader: {"cluster_id": "memory"},
+            new_shard=shard_factory(self.config),
+            store=store,
+            writer=CheckpointWriter(store, [self.predictions, self.letters], threaded=threaded),
+            predictions=self.predictions,
+            dead_letters=self.letters,
+            telemetry=self.telemetry,
+        )
+        self.belt = Belt(self.config, self.parts, until_end=until_end)
+
+    def steps(self, count: int) -> None:
+        """Step so often, at a clock that shows the number of the step in seconds."""
+        for second in range(count):
+            self.belt.step(float(second))
+
+    def run(self, stop_after: int | None = None, deadline_seconds: float = 60.0) -> World:
+        """Step to the end (or until so many events were read), checkpoint, and close."""
+        deadline = time.monotonic() + deadline_seconds
+        second = 0.0
+        while not self.belt.is_done:
+            assert time.monotonic() < deadline, f"not done after {self.belt.totals}"
+            self.belt.step(second)
+            second += 0.001
+            if stop_after is not None and self.belt.totals.events_read >= stop_after:
+                break
+        self.belt.checkpoint_all(deadline_seconds)
+        self.belt.abandon()
+        return self
+
+    def digests(self) -> dict[str, str]:
+        """The state digest of each shard in the folder."""
+        return {shard["shard"]: shard["state_digest"] for shard in show(str(self.folder))["shards"]}
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """A metric's value as a scrape would show it."""
+        return self.telemetry.registry.get_sample_value(name, labels)

@@ -1,0 +1,119 @@
+"""The detectors alarm where River's do, and their state is a pure function of the errors in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from river import drift
+
+from streamlearn.belt.drift import DriftAlarm, DriftMonitor
+from streamlearn.config import Drift
+from streamlearn.errors import CheckpointRefused
+
+
+def errors_with_shifts(seed, count=12_000):
+    """Error rates that jump up and down, so that several alarms come, some right after another."""
+    random = np.random.default_rng(seed)
+    rate = np.repeat(random.random(12), count // 12)
+    return (random.random(count) < rate).astype(float)
+
+
+def river_alarms(detector, errors):
+    alarms = []
+    for index, error in enumerate(errors.tolist()):
+        detector.update(error)
+        if detector.drift_detected:
+            alarms.append(index)
+    return alarms
+
+
+def bits(snapshot):
+    return dict(snapshot.data), {name: array.tobytes() for name, array in snapshot.arrays.items()}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("magnitude", [1.0, 37.5])
+def test_alarms_are_those_of_river_fed_one_by_one(seed, magnitude):
+    errors = errors_with_shifts(seed) * magnitude
+    settings = Drift(adwin_delta=0.01, page_hinkley_delta=0.01, page_hinkley_threshold=20.0)
+    monitor = DriftMonitor(settings)
+    alarms = monitor.update(errors)
+    expected = {
+        "adwin": river_alarms(drift.ADWIN(delta=0.01), errors),
+        "page_hinkley": river_alarms(drift.PageHinkley(delta=0.01, threshold=20.0), errors),
+    }
+    for name, indices in expected.items():
+        assert len(indices) >= 3
+        assert [alarm.index for alarm in alarms if alarm.detector == name] == indices
+        assert monitor.alarms[name] == len(indices)
+    assert [alarm.index for alarm in alarms] == sorted(alarm.index for alarm in alarms)
+
+
+def test_defaults_are_those_of_river():
+    errors = errors_with_shifts(5)
+    alarms = DriftMonitor(Drift()).update(errors)
+    assert [a.index for a in alarms if a.detector == "adwin"] == river_alarms(drift.ADWIN(), errors)
+    assert [a.index for a in alarms if a.detector == "page_hinkley"] == river_alarms(
+        drift.PageHinkley(), errors
+    )
+
+
+@pytest.mark.parametrize("cut", [1, 7, 500])
+def test_replay_equals_run_however_the_errors_are_cut_and_across_a_restart(cut):
+    errors = errors_with_shifts(6) * 1.7
+    whole, cuts = DriftMonitor(Drift()), DriftMonitor(Drift())
+    expected = whole.update(errors)
+    found = []
+    for start in range(0, len(errors), cut):
+        batch = errors[start : start + cut]
+        found += [DriftAlarm(alarm.detector, start + alarm.index) for alarm in cuts.update(batch)]
+        if start <= 5000 < start + cut:
+            snapshot = cuts.snapshot()
+            before = bits(snapshot)
+            cuts.update(errors[:1000])  # later errors must not reach the snapshot
+            assert bits(snapshot) == before
+            cuts = DriftMonitor(Drift())
+            cuts.restore(snapshot)
+    assert found == expected
+    assert len(found) >= 6
+    assert bits(cuts.snapshot()) == bits(whole.snapshot())
+    assert cuts.alarms == whole.alarms
+
+
+def test_an_alarm_on_the_last_event_of_a_batch_starts_the_detector_afresh():
+    errors = errors_with_shifts(7)
+    first = DriftMonitor(Drift()).update(errors)[0]
+    monitor = DriftMonitor(Drift())
+    assert monitor.update(errors[: first.index + 1]) == [first]
+    fresh = DriftMonitor(Drift())
+    rest = errors[first.index + 1 :]
+    following = [alarm for alarm in monitor.update(rest) if alarm.detector == first.detector]
+    assert following == [alarm for alarm in fresh.update(rest) if alarm.detector == first.detector]
+
+
+def test_alarms_on_one_event_come_in_configured_order():
+    errors = np.repeat([0.0, 1.0], [1000, 24])
+    # ADWIN looks at every 32nd event, so at 1023; this threshold is passed there as well.
+    threshold = next(
+        threshold
+        for threshold in np.arange(10.0, 30.0, 0.05)
+        if river_alarms(drift.PageHinkley(threshold=threshold), errors) == [1023]
+    )
+    settings = Drift(detectors=("page_hinkley", "adwin"), page_hinkley_threshold=threshold)
+    assert DriftMonitor(settings).update(errors) == [
+        DriftAlarm("page_hinkley", 1023),
+        DriftAlarm("adwin", 1023),
+    ]
+
+
+def test_without_detectors_nothing_is_watched():
+    monitor = DriftMonitor(Drift(detectors=()))
+    assert monitor.update(np.ones(1000)) == []
+    monitor.restore(monitor.snapshot())
+    assert monitor.alarms == {}
+
+
+def test_a_checkpoint_of_other_detectors_is_refused():
+    snapshot = DriftMonitor(Drift(detectors=("adwin",))).snapshot()
+    with pytest.raises(CheckpointRefused, match="page_hinkley"):
+        DriftMonitor(Drift()).restore(snapshot)
