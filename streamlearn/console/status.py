@@ -1,0 +1,139 @@
+"""What the console shows: one frozen picture of the daemon, taken when somebody looks.
+
+Whoever assembles the daemon fills it in; the console only reads (`reads_are_pure`). Names and units are
+those of /api/status, since it is this tree as JSON (a NaN becomes null).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["leader", "standby", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    topic: str
+    partition: int
+    next_offset: int | None  # the next message to learn from; None: another worker knows
+    lag_events: int | None  # None: the end is not known yet
+    shard: str | None  # which shard here learns from it; None: another worker does
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A model or a baseline, over this worker's shards. Metrics are from predictions made before learning."""
+
+    name: str
+    engine: str  # river | compiled | torch | python | baseline
+    events_learned: int
+    cumulative: dict[str, float] = field(default_factory=dict)  # metric -> value since the beginning
+    sliding: dict[str, float] = field(default_factory=dict)  # metric -> value over the window
+
+
+@dataclass(frozen=True, slots=True)
+class DriftAlarm:
+    event_time_seconds: float  # seconds since 1970
+    model: str
+    detector: str
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointStatus:
+    """The last published checkpoint of one shard."""
+
+    shard: str
+    sequence: int
+    timestamp_seconds: float  # when it became durable, seconds since 1970
+    size_bytes: int
+    path: str
+
+
+# What the page shows of drift: enough for a year of weekly changes, and a bounded answer.
+DRIFT_ALARMS_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One picture of the daemon.
+
+    ``unhealthy`` and ``unready`` say why not; empty means yes.
+
+    >>> status = Status("flights", "binary", "stream", "member", unready=("no partition is assigned",))
+    >>> status.healthy, status.ready
+    (True, False)
+    """
+
+    stream: str
+    task: str
+    scope: str
+    role: Role
+    unhealthy: tuple[str, ...] = ()
+    unready: tuple[str, ...] = ()
+    uptime_seconds: float = 0.0
+    events_read: int = 0
+    events_learned: int = 0
+    events_rejected: int = 0
+    events_per_second: float = 0.0
+    event_time_seconds: float | None = None  # the largest event time learned; None: nothing yet
+    window_events: int = 0  # over how many events the sliding metrics go
+    partitions: tuple[PartitionStatus, ...] = ()
+    models: tuple[ModelStatus, ...] = ()
+    baselines: tuple[ModelStatus, ...] = ()
+    drift_alarms_total: int = 0
+    drift_alarms: tuple[DriftAlarm, ...] = ()  # the last ones, oldest first
+    rejections: dict[str, int] = field(default_factory=dict)  # reason -> events
+    checkpoints: tuple[CheckpointStatus, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert len(self.drift_alarms) <= DRIFT_ALARMS_MAX, "more drift alarms than a page should hold"
+
+    @property
+    def healthy(self) -> bool:
+        return not self.unhealthy
+
+    @property
+    def ready(self) -> bool:
+        return not self.unready
+
+
+class Heartbeat:
+    """Tells whether the belt's thread still goes round: it beats once a step, also when there is no event.
+
+    Parameters
+    ----------
+    limit_seconds
+        A longer silence is unhealthy. Longer than the longest honest step (a first compilation included).
+    clock
+        Monotonic seconds.
+
+    >>> now = 0.0
+    >>> heartbeat = Heartbeat(30.0, clock=lambda: now)
+    >>> heartbeat.unhealthy()
+    ()
+    >>> now = 31.0
+    >>> heartbeat.unhealthy()
+    ('the belt has not finished a step for 31 s (limit 30 s)',)
+    """
+
+    def __init__(self, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_seconds = limit_seconds
+        self._clock = clock
+        self._last = clock()  # a float is written and read whole, so no lock
+
+    def beat(self) -> None:
+        """The belt has finished a step."""
+        self._last = self._clock()
+
+    def unhealthy(self) -> tuple[str, ...]:
+        """Return why the daemon is unhealthy, for ``Status.unhealthy``; empty while it is healthy."""
+        silent = self._clock() - self._last
+        if silent <= self._limit_seconds:
+            return ()
+        return (f"the belt has not finished a step for {silent:.0f} s (limit {self._limit_seconds:.0f} s)",)
