@@ -1,0 +1,245 @@
+"""The ``streamlearn`` command: parse, call, print, exit code. What a command does stands elsewhere.
+
+Reports go to stdout (one JSON document under ``--json``), everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from streamlearn import __version__
+from streamlearn.commands.output import print_json
+from streamlearn.errors import ExitCode, StreamlearnError
+
+app = typer.Typer(
+    name="streamlearn",
+    help="The production daemon for online machine learning: Kafka in, models that keep learning.",
+    epilog="Exit codes: " + ", ".join(f"{code.value} {code.name.lower()}" for code in ExitCode) + ".",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+checkpoints = typer.Typer(help="Look at checkpoints.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(checkpoints, name="checkpoints")
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The stream's TOML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override an option; repeatable.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug lines too.")]
+Bootstrap = Annotated[
+    str | None, typer.Option("--bootstrap-servers", metavar="HOST:PORT", help="A Kafka that runs already.")
+]
+
+
+class LogFormat(StrEnum):
+    auto = "auto"
+    console = "console"
+    json = "json"
+
+
+Logs = Annotated[LogFormat, typer.Option("--log-format", help="How log lines are written, on stderr.")]
+
+
+def main() -> None:
+    """Run the command; an operating error becomes one message on stderr and its exit code."""
+    try:
+        app()
+    except StreamlearnError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        sys.exit(error.exit_code)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command(epilog="Example: streamlearn run flights.toml --until-end --set http.port=0 --json")
+def run(
+    config_path: ConfigPath,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Read to the ends as they stand at the start, then stop.")
+    ] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    log_format: Logs = LogFormat.auto,
+    verbose: Verbose = False,
+) -> None:
+    """Run the daemon: read, predict, judge, learn, checkpoint; until stopped, or to the end."""
+    from streamlearn.commands.run import run_stream
+
+    config = _load(config_path, overrides)
+    _fix_hash_seed(config.stream.seed)
+    summary = run_stream(config, until_end=until_end, log_format=log_format.value, verbose=verbose)
+    _report_summary(summary, as_json)
+
+
+@app.command(epilog="Example: streamlearn demo --events 50000 --rate 20000")
+def demo(
+    events: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many flights of the year.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="Produce at most so many events a second.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="`kafka`, or `files`: the same belt without a broker.")
+    ] = "kafka",
+    bootstrap_servers: Bootstrap = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the live page; 0 takes a free one.")] = 9464,
+    show_config: Annotated[
+        bool, typer.Option("--config", help="Print the demo's config, to start your own from, and exit.")
+    ] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """A year of real flights through a Kafka broker into models that learn as they go."""
+    from streamlearn.demo.run import DemoOptions, config_text, run_demo
+
+    if show_config:
+        typer.echo(config_text(), nl=False)
+        return
+    if source not in ("kafka", "files"):
+        raise typer.BadParameter("is kafka or files", param_hint="--source")
+    _fix_hash_seed(0)
+    options = DemoOptions(
+        events, rate, source == "files", bootstrap_servers, port, quiet=as_json, verbose=verbose
+    )
+    summary = run_demo(options)
+    if as_json:
+        print_json(summary)
+
+
+@app.command(epilog="Example: streamlearn check flights.toml --connect")
+def check(
+    config_path: ConfigPath,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Ask the broker too: topics, permissions, a sample of messages.")
+    ] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with a config, and what it would run."""
+    from streamlearn.commands.check import check_stream
+
+    report = check_stream(_load(config_path, overrides), connect=connect)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        report.print(Console())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command(epilog="Example: streamlearn broker --port 9092 --data broker-data")
+def broker(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where clients connect; free one by default.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep topics here; by default they end with the broker.")
+    ] = None,
+) -> None:
+    """Run Apache Kafka on this machine, in the foreground; prints bootstrap_servers=HOST:PORT."""
+    from streamlearn.connectors.local_broker import run_broker
+
+    run_broker(port, data)
+
+
+@app.command(epilog="Example: streamlearn produce events --file events.jsonl --partitions 4")
+def produce(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Created where it does not exist.")],
+    file: Annotated[Path | None, typer.Option(help="JSON lines, one message each; - reads stdin.")] = None,
+    flights: Annotated[
+        bool, typer.Option("--flights", help="The flights of the demo instead of a file.")
+    ] = False,
+    key: Annotated[str | None, typer.Option(help="Field whose value is the message's key.")] = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Of a topic that is created.")] = 4,
+    events: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    rate: Annotated[float | None, typer.Option(min=1, help="At most so many a second.")] = None,
+    bootstrap_servers: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write events to a topic, from a file or the demo's flights."""
+    from streamlearn.commands.produce import ProduceOptions, produce_events
+
+    if flights == (file is not None):
+        raise typer.BadParameter("name exactly one of --file and --flights")
+    options = ProduceOptions(topic, file, key, partitions, events, rate, bootstrap_servers)
+    result = produce_events(options)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(f"{result['events']} events to {topic} in {result['seconds']} s")
+
+
+@checkpoints.command("ls", epilog="Example: streamlearn checkpoints ls checkpoints")
+def checkpoints_ls(path: Annotated[str, typer.Argument(metavar="PATH")], as_json: AsJson = False) -> None:
+    """List the checkpoints in a folder."""
+    from streamlearn.commands.checkpoints import print_list
+
+    print_list(path, as_json=as_json)
+
+
+@checkpoints.command("show", epilog="Example: streamlearn checkpoints show checkpoints --json")
+def checkpoints_show(
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Checkpoint folder, a stream's folder, or one file.")
+    ],
+    stream: Annotated[str | None, typer.Option(help="Which stream, where the folder holds several.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the newest checkpoints hold, with a digest of the learned state."""
+    from streamlearn.commands.checkpoints import print_shown
+
+    print_shown(path, stream, as_json=as_json)
+
+
+@checkpoints.command("verify", epilog="Example: streamlearn checkpoints verify checkpoints")
+def checkpoints_verify(path: Annotated[str, typer.Argument(metavar="PATH")], as_json: AsJson = False) -> None:
+    """Read every checkpoint whole; exit 4 when one does not verify."""
+    from streamlearn.commands.checkpoints import print_verified
+
+    if not print_verified(path, as_json=as_json):
+        raise typer.Exit(ExitCode.CHECKPOINT)
+
+
+def _load(path: Path, overrides: list[str] | None) -> Any:
+    from streamlearn.config_file import load
+
+    return load(path, overrides or ())
+
+
+def _fix_hash_seed(seed: int) -> None:
+    """Start this process again under the stream's own hash seed, unless it runs under it.
+
+    River iterates over sets and Python's hashes decide their order, so without this the learned bits would
+    depend on what the environment says (`replay_equals_run`).
+    """
+    if os.environ.get("PYTHONHASHSEED") != str(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _report_summary(summary: dict[str, Any], as_json: bool) -> None:
+    from streamlearn.commands.summary import print_summary
+
+    if as_json:
+        print_json(summary)
+    else:
+        print_summary(summary, Console())

@@ -1,0 +1,59 @@
+"""How the summary of a run looks to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# By what tells most: a model has those that its task defines, and a narrow terminal shows the first of them.
+SHOWN_METRICS = ("accuracy", "roc_auc", "log_loss", "balanced_accuracy", "f1", "brier", "mae", "rmse", "r2")
+NAMES_WIDTH, METRIC_WIDTH = 42, 11
+
+
+def print_summary(summary: dict[str, Any], console: Console) -> None:
+    """Print what a run has done and how each model scored, baselines last."""
+    console.print(
+        f"[bold]{summary['stream']}[/bold]: {summary['events_read']:,} events read, "
+        f"{summary['events_learned']:,} learned, {summary['events_rejected']:,} rejected "
+        f"in {summary['seconds']:.1f} s ({summary['events_per_second']:,.0f}/s); "
+        f"{summary['drift_alarms']} drift alarms, {summary['checkpoints_written']} checkpoints",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if summary["models"]:
+        console.print(model_table(summary["models"], console.width))
+
+
+def model_table(
+    models: Iterable[Mapping[str, Any]], width: int, extra: Mapping[str, Mapping[str, float]] | None = None
+) -> Table:
+    """Return a table of models and baselines: one line each, one column a metric that there is room for.
+
+    Parameters
+    ----------
+    models
+        As in the summary: ``name``, ``engine``, ``events_learned``, ``metrics``.
+    width
+        Of the terminal, in characters.
+    extra
+        Further columns: their heading, and each model's value by name.
+    """
+    models, extra = list(models), extra or {}
+    room = max(2, (width - NAMES_WIDTH) // METRIC_WIDTH - 2 * len(extra))
+    shown = [name for name in SHOWN_METRICS if any(name in model["metrics"] for model in models)][:room]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("model", no_wrap=True)
+    table.add_column("engine", no_wrap=True)
+    table.add_column("learned", justify="right", no_wrap=True)
+    for heading in [*(name.replace("_", " ") for name in shown), *extra]:
+        table.add_column(heading, justify="right")
+    for model in models:
+        values = [model["metrics"].get(name) for name in shown]
+        values += [column.get(model["name"]) for column in extra.values()]
+        cells = ["" if value is None else f"{value:.4f}" for value in values]
+        style = "dim" if model["engine"] == "baseline" else None
+        table.add_row(model["name"], model["engine"], f"{model['events_learned']:,}", *cells, style=style)
+    return table

@@ -1,0 +1,190 @@
+"""``streamlearn demo``: broker, topics, flights, daemon, and the picture of it; then everything is gone.
+
+Without ``--rate`` the year is in the topic before the daemon starts, so the read is bounded and its figures
+are the same each time. With ``--rate`` the flights are produced while the daemon reads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from streamlearn.commands.summary import print_summary
+from streamlearn.config import Config
+from streamlearn.config_file import parse
+from streamlearn.connectors.admin import create_topic, delete_topic, produce_lines
+from streamlearn.console.status import Status
+from streamlearn.daemon import Daemon, stopping_on_signals
+from streamlearn.demo.flights import flight_events
+from streamlearn.demo.screen import Screen
+from streamlearn.environment import Environment
+from streamlearn.logs import configure_logs
+from streamlearn.telemetry import Telemetry
+
+TOPIC = "flights"
+PARTITIONS = 4
+
+NEXT = """
+Try next:
+  streamlearn broker --port 9092 --data broker-data        a Kafka of your own, with nothing but pip
+  streamlearn produce flights --flights --bootstrap-servers localhost:9092
+  streamlearn demo --config > flights.toml                 the demo's config, to change
+  streamlearn check flights.toml --connect                 what is wrong with it, before it runs
+  streamlearn run flights.toml                             the daemon"""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """``events``: only the first so many; ``rate``: events a second; ``port``: of the live page."""
+
+    events: int | None
+    rate: float | None
+    from_files: bool
+    bootstrap_servers: str | None
+    port: int
+    quiet: bool
+    verbose: bool
+
+
+def config_text() -> str:
+    """Return the demo's config file."""
+    return resources.files("streamlearn.demo").joinpath("flights.toml").read_text(encoding="utf-8")
+
+
+def run_demo(options: DemoOptions) -> dict[str, Any]:
+    """Run the demo, clean up, and return the daemon's summary. Raises StreamlearnError."""
+    console = Console()
+    with TemporaryDirectory(prefix="streamlearn-demo-") as folder:
+        overrides = [
+            f"checkpoint.path={folder}/checkpoints",
+            f"dead_letters.path={folder}/dead-letters.jsonl",
+            f"http.port={options.port}",
+        ]
+        over = _over_files if options.from_files else _over_kafka
+        summary = over(options, Path(folder), overrides, console)
+    if not options.quiet:
+        console.print()
+        print_summary(summary, console)
+        console.print(NEXT, highlight=False, markup=False, soft_wrap=True)
+    return summary
+
+
+def _over_kafka(options: DemoOptions, folder: Path, overrides: list[str], console: Console) -> dict[str, Any]:
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="flights"))
+        loading = pool.submit(flight_events, options.events)  # while the broker starts
+        servers = options.bootstrap_servers or Environment().streamlearn_bootstrap_servers
+        # On somebody's broker the demo has topics of its own name alone, and deletes them.
+        suffix = f"-demo-{uuid.uuid4().hex[:8]}" if servers else ""
+        servers = servers or _broker(options, console, stack)
+        topics = stack.enter_context(_topics(servers, TOPIC + suffix))
+        events = loading.result()
+        overrides += [
+            f"source.kafka.bootstrap_servers={servers}",
+            f"source.kafka.topics=['{topics.flights}']",
+        ]
+        overrides += [
+            f"source.kafka.group_id={topics.flights}-learner",
+            f"predictions.topic={topics.predictions}",
+        ]
+        config = parse(config_text(), [*overrides, f"dead_letters.topic={topics.dead_letters}"])
+        if options.rate is None:
+            _say(options, console, f"{len(events):,} flights go into the topic, on {PARTITIONS} partitions")
+            _produce(servers, topics.flights, events, None, threading.Event())
+            return _learn(options, config, len(events), console, until_end=True)
+        is_over = threading.Event()
+        producing = pool.submit(_produce, servers, topics.flights, events, options.rate, is_over)
+        try:
+            return _learn(options, config, len(events), console, until_end=False)
+        finally:
+            is_over.set()
+            producing.result()
+
+
+def _broker(options: DemoOptions, console: Console, stack: ExitStack) -> str:
+    from streamlearn.connectors.local_broker import LocalBroker
+
+    _say(options, console, "Apache Kafka starts on this machine")
+    return stack.enter_context(LocalBroker(report=partial(_say, options, console))).bootstrap_servers
+
+
+class _Topics(NamedTuple):
+    flights: str
+    predictions: str
+    dead_letters: str
+
+
+@contextmanager
+def _topics(servers: str, name: str) -> Iterator[_Topics]:
+    """The demo's topics, made and deleted."""
+    topics = _Topics(name, f"{name}-predictions", f"{name}-dead-letters")
+    try:
+        for topic in topics:
+            create_topic(servers, topic, PARTITIONS, {"retention.ms": "-1"})
+        yield topics
+    finally:
+        for topic in topics:
+            delete_topic(servers, topic)
+
+
+def _produce(
+    servers: str, topic: str, events: list[bytes], rate: float | None, is_over: threading.Event
+) -> None:
+    lines = itertools.takewhile(lambda _line: not is_over.is_set(), events)
+    produce_lines(servers, topic, lines, key_field="id", rate=rate)
+
+
+def _over_files(options: DemoOptions, folder: Path, overrides: list[str], console: Console) -> dict[str, Any]:
+    """The same belt over the same events, from local files in place of the topic's partitions."""
+    events = flight_events(options.events)
+    for partition in range(PARTITIONS):
+        lines = b"\n".join([*events[partition::PARTITIONS], b""])
+        (folder / f"flights-{partition}.jsonl").write_bytes(lines)
+    return _learn(options, files_config(folder, overrides), len(events), console, until_end=True)
+
+
+def files_config(folder: Path, overrides: list[str]) -> Config:
+    """Return the demo's config with the flights read from files in ``folder``."""
+    text = config_text()
+    begin, end = text.index("[source.kafka]"), text.index("[event]")
+    source = f'[source.files]\ntopic = "{TOPIC}"\npaths = ["{folder.as_posix()}/flights-*.jsonl"]\n\n'
+    without_predictions = re.sub(
+        r"(?m)^\[predictions\]\n(.+\n)*|^topic = \"flights-dead-letters\"\n", "", text[end:]
+    )
+    return parse(text[:begin] + source + without_predictions, overrides)
+
+
+def _learn(
+    options: DemoOptions, config: Config, events: int, console: Console, *, until_end: bool
+) -> dict[str, Any]:
+    """Run the daemon over the flights; without an end of its own it ends when all were read."""
+    shown = Console(stderr=True) if options.quiet else console
+    telemetry = Telemetry(log=configure_logs("console", verbose=True) if options.verbose else None)
+    with Screen(shown, events, quiet=options.quiet) as screen:
+
+        def on_status(status: Status) -> None:
+            screen.show(status)
+            if not until_end and status.events_read >= events:
+                daemon.stop("the flights are over")
+
+        daemon = Daemon(config, telemetry, until_end=until_end, on_status=on_status, on_url=screen.found_page)
+        with stopping_on_signals(daemon.stop):
+            return daemon.run()
+
+
+def _say(options: DemoOptions, console: Console, text: str) -> None:
+    if not options.quiet:
+        console.print(text, highlight=False)

@@ -1,0 +1,221 @@
+"""What the belt looks like from outside: the console's picture and the summary of a run. Only reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from streamlearn.belt.loop import Belt
+from streamlearn.belt.shard import Alarm, Shard
+from streamlearn.config import Config
+from streamlearn.console.status import (
+    CheckpointStatus,
+    DriftAlarm,
+    ModelStatus,
+    PartitionStatus,
+    Role,
+    Status,
+)
+from streamlearn.telemetry import Telemetry
+
+Window = Literal["cumulative", "sliding"]
+MOVING_SECONDS = 30.0  # a belt with lag that moved nothing for so long is not ready
+
+
+class Rate:
+    """Events a second over the last few seconds.
+
+    >>> rate = Rate(); rate.note(0.0, 0); rate.note(2.0, 100); rate.per_second
+    50.0
+    """
+
+    def __init__(self, window_seconds: float = 5.0) -> None:
+        self._window_seconds = window_seconds
+        self._points: list[tuple[float, int]] = []
+
+    def note(self, now: float, events: int) -> None:
+        """So many events had been done by now (monotonic seconds)."""
+        self._points = [p for p in self._points if now - p[0] <= self._window_seconds] + [(now, events)]
+
+    @property
+    def per_second(self) -> float:
+        """0 while there is nothing to measure between."""
+        (began, first), (ended, last) = self._points[0], self._points[-1]
+        return (last - first) / (ended - began) if ended > began else 0.0
+
+
+class Observer:
+    """Takes the picture of a belt; called by the belt's thread between two steps."""
+
+    def __init__(self, config: Config, belt: Belt, telemetry: Telemetry) -> None:
+        self._config = config
+        self._belt = belt
+        self._telemetry = telemetry
+        self._rate = Rate()
+        self._began = time.monotonic()
+        self._moved_at = self._began
+
+    def observe(self, now: float, *, moved: bool) -> Status:
+        """Take the picture, and set the gauges that show the same."""
+        belt, totals = self._belt, self._belt.totals
+        if moved:
+            self._moved_at = now
+        self._rate.note(now, totals.events_read)
+        models, baselines = self._models()
+        if belt.is_connected:
+            self._telemetry.broker_back()
+        else:
+            self._telemetry.broker_lost("the group's coordinator does not answer")
+        unready = self._unready(now)
+        if unready:
+            self._telemetry.not_ready(*unready)
+        else:
+            self._telemetry.ready()
+        return Status(
+            stream=self._config.stream.name,
+            task=self._config.stream.task,
+            scope=self._config.stream.scope,
+            role=self._role(),
+            unready=unready,
+            uptime_seconds=now - self._began,
+            events_read=totals.events_read,
+            events_learned=totals.events_learned,
+            events_rejected=totals.events_rejected,
+            events_per_second=self._rate.per_second,
+            event_time_seconds=None if totals.event_time_us is None else totals.event_time_us / 1e6,
+            window_events=self._config.evaluate.window_events,
+            partitions=tuple(self._partitions()),
+            models=models,
+            baselines=baselines,
+            drift_alarms_total=totals.drift_alarms,
+            drift_alarms=tuple(map(_alarm, totals.last_alarms)),
+            rejections=dict(totals.rejections),
+            checkpoints=tuple(
+                CheckpointStatus(name, last.sequence, last.at, last.published.nbytes, last.published.path)
+                for name, last in belt.upkeep.last.items()
+            ),
+        )
+
+    def _role(self) -> Role:
+        if self._config.stream.scope == "partition":
+            return "member"
+        return "standby" if self._belt.holdings.is_standby else "leader"
+
+    def _unready(self, now: float) -> tuple[str, ...]:
+        holdings = self._belt.holdings
+        reasons = [f"{name} is stopped: {gap.what}" for name, gap in holdings.stopped.items()]
+        if holdings.waits_for_broker is not None:
+            reasons.append(f"the broker is away: {holdings.waits_for_broker}")
+        elif not self._belt.is_connected:
+            reasons.append("the broker is away")
+        if holdings.is_standby:
+            reasons.append("standby: another worker learns")
+        elif not holdings.assigned:
+            reasons.append("no partition is assigned")
+        elif not self._belt.lanes and not reasons:
+            reasons.append("no shard is open yet")
+        if self._belt.has_lag and now - self._moved_at > MOVING_SECONDS:
+            reasons.append(f"nothing moved for {now - self._moved_at:.0f} s although there is lag")
+        return tuple(reasons)
+
+    def _partitions(self) -> Iterable[PartitionStatus]:
+        held = {
+            partition: (name, next_offset)
+            for name, lane in self._belt.lanes.items()
+            for partition, next_offset in lane.shard.next_offsets.items()
+        }
+        for partition, (shard, next_offset) in sorted(held.items()):
+            high = self._belt.reading.highs.get(partition)
+            lag_events = None if high is None else max(0, high - next_offset)
+            yield PartitionStatus(partition.topic, partition.partition, next_offset, lag_events, shard)
+
+    def _models(self) -> tuple[tuple[ModelStatus, ...], tuple[ModelStatus, ...]]:
+        shards = [lane.shard for lane in self._belt.lanes.values()]
+        scores = model_scores(shards)
+        for each in scores:
+            for window, metrics in (("cumulative", each.cumulative), ("sliding", each.sliding)):
+                for metric, value in metrics.items():
+                    self._telemetry.model_metric(each.name, metric, window, value)
+        statuses = [ModelStatus(s.name, s.engine, s.events_learned, s.cumulative, s.sliding) for s in scores]
+        return (
+            tuple(s for s in statuses if s.engine != "baseline"),
+            tuple(s for s in statuses if s.engine == "baseline"),
+        )
+
+
+class Score(NamedTuple):
+    """What one model or baseline scored, over some shards."""
+
+    name: str
+    engine: str
+    events_learned: int
+    cumulative: dict[str, float]
+    sliding: dict[str, float]
+
+
+def model_scores(shards: Sequence[Shard]) -> list[Score]:
+    """Return each model's scores over shards: the mean of theirs, weighted by the events that they judged."""
+    if not shards:
+        return []
+    return [
+        Score(
+            learner.name,
+            learner.engine,
+            sum(shard.parts.learners[place].events_learned for shard in shards),
+            _weighted(shards, learner.name, "cumulative"),
+            _weighted(shards, learner.name, "sliding"),
+        )
+        for place, learner in enumerate(shards[0].parts.learners)
+    ]
+
+
+def _weighted(shards: Sequence[Shard], model: str, window: Window) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    weights: dict[str, int] = {}
+    for shard in shards:
+        for metric, value in shard.parts.judges[model].metrics(window).items():
+            sums[metric] = sums.get(metric, 0.0) + value * shard.events_learned
+            weights[metric] = weights.get(metric, 0) + shard.events_learned
+    if len(shards) == 1:  # the very number, not one that went through a product and a quotient
+        return shards[0].parts.judges[model].metrics(window)
+    return {metric: total / weights[metric] for metric, total in sums.items() if weights[metric]}
+
+
+def _alarm(alarm: Alarm) -> DriftAlarm:
+    return DriftAlarm(
+        event_time_seconds=alarm.event_time_us / 1e6,
+        model=alarm.model,
+        detector=alarm.detector,
+        topic=alarm.partition.topic,
+        partition=alarm.partition.partition,
+        offset=alarm.offset,
+    )
+
+
+def summary(config: Config, belt: Belt, seconds: float) -> dict[str, Any]:
+    """Return the summary of a run (JSON types): what ``run`` prints at its end.
+
+    Counts of events are this run's; a model's count and metrics are over its life. Configured models come
+    first, then the baselines (``"engine": "baseline"``).
+    """
+    totals = belt.totals
+    return {
+        "stream": config.stream.name,
+        "events_read": totals.events_read,
+        "events_learned": totals.events_learned,
+        "events_rejected": totals.events_rejected,
+        "seconds": round(seconds, 3),
+        "events_per_second": round(totals.events_read / seconds, 1) if seconds > 0 else 0.0,
+        "models": [
+            {
+                "name": score.name,
+                "engine": score.engine,
+                "events_learned": score.events_learned,
+                "metrics": score.cumulative,
+            }
+            for score in model_scores([lane.shard for lane in belt.lanes.values()])
+        ],
+        "drift_alarms": totals.drift_alarms,
+        "checkpoints_written": totals.checkpoints_written,
+    }

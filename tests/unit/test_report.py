@@ -1,0 +1,86 @@
+"""What the belt looks like from outside is what it did."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from belt_world import CONFIG, World, events
+from rich.console import Console
+
+from streamlearn.commands.summary import print_summary
+from streamlearn.demo.screen import line, picture
+from streamlearn.report import Observer, model_scores, summary
+
+LOGS = events(300, 3, bad_every=30)
+
+
+@pytest.fixture(scope="module", params=["stream", "partition"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp(request.param)
+    return World(folder, LOGS, text=CONFIG, overrides=[f"stream.scope={request.param}"]).run()
+
+
+def test_the_summary_is_the_contract(world: World) -> None:
+    told = summary(world.config, world.belt, 2.0)
+    assert (told["stream"], told["events_read"], told["events_rejected"]) == ("flow", 300, 10)
+    assert told["events_per_second"] == 150.0
+    assert [(m["name"], m["engine"]) for m in told["models"]] == [
+        ("logistic", "river"),
+        ("baseline_majority", "baseline"),
+        ("baseline_no_change", "baseline"),
+    ]
+    assert told["models"][0]["events_learned"] == told["events_learned"]
+    assert set(told["models"][0]["metrics"]) == {
+        "accuracy", "balanced_accuracy", "f1", "log_loss", "roc_auc", "brier",
+    }  # fmt: skip
+
+
+def test_scores_over_shards_are_weighted_by_their_events(world: World) -> None:
+    shards = [lane.shard for lane in world.belt.lanes.values()]
+    [score, *_baselines] = model_scores(shards)
+    hits = sum(
+        s.parts.judges["logistic"].metrics("cumulative")["accuracy"] * s.events_learned for s in shards
+    )
+    assert score.cumulative["accuracy"] == pytest.approx(hits / sum(s.events_learned for s in shards))
+
+
+def test_the_picture_and_the_gauges_say_the_same(world: World) -> None:
+    observer = Observer(world.config, world.belt, world.telemetry)
+    status = observer.observe(10.0, moved=True)
+    assert (status.events_read, status.events_rejected, status.rejections) == (300, 10, {"invalid_json": 10})
+    assert sum(partition.next_offset for partition in status.partitions) == 300
+    gauge = world.metric("streamlearn_model_metric", model="logistic", metric="accuracy", window="sliding")
+    assert gauge == status.models[0].sliding["accuracy"]
+    assert status.ready
+
+
+def test_ready_only_with_an_assignment_and_a_belt_that_moves(tmp_path: Path) -> None:
+    world = World(tmp_path, LOGS, until_end=False)
+    observer = Observer(world.config, world.belt, world.telemetry)
+    assert observer.observe(0.0, moved=False).unready == ("no partition is assigned",)
+    world.steps(30)
+    assert observer.observe(100.0, moved=True).ready
+    for reader_log in world.reader.logs.values():
+        reader_log.append((None, b"{}", 0))
+    world.reader.pause(list(world.reader.logs))
+    world.belt.reading.watch_lag(1000.0)
+    world.belt.reading.watch_lag(1001.0)
+    assert observer.observe(101.0, moved=False).ready
+    [reason] = observer.observe(200.0, moved=False).unready
+    assert "nothing moved for 100 s although there is lag" in reason
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_pictures_fit_the_terminal(world: World, width: int) -> None:
+    status = Observer(world.config, world.belt, world.telemetry).observe(10.0, moved=True)
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(picture(status, 300, width))
+        print_summary(summary(world.config, world.belt, 2.0), console)
+    text = captured.get()
+    assert "baseline_no_change" in text
+    assert "accuracy" in text
+    assert "…" not in text
+    assert "300 of 300 events" in line(status, 300)
