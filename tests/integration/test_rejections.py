@@ -1,0 +1,147 @@
+"""Every reason for which an event is rejected, on real bytes through a real broker."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from daemon_process import CONFIG, DaemonProcess
+from kafka_for_tests import KafkaForTests, Row
+
+from streamlearn.checkpoints.inspect import show
+from streamlearn.events import Reason
+
+pytestmark = pytest.mark.kafka
+
+OVERRIDES = ["event.missing=reject", "event.message_bytes_max=2000"]
+
+
+def event(**changes: object) -> bytes:
+    fields = {"id": 1, "t": 1000, "a": 1.5, "b": 2, "c": "x", "y": True} | changes
+    return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
+
+
+GOOD = [event(id=n, t=1000 + n, a=n / 7, b=-n, y=n % 3 == 0) for n in range(40)]
+
+BAD: list[tuple[Reason, bytes | None]] = [
+    (Reason.TOMBSTONE, None),
+    (Reason.EMPTY, b""),
+    (Reason.EMPTY, b" \n\t "),
+    (Reason.OVERSIZED, event(c="x" * 2000)),
+    (Reason.INVALID_UTF8, b'{"id":1,"c":"\xff"}'),
+    (Reason.INVALID_UTF8, b"\x00\x9f\x92\x96"),
+    (Reason.INVALID_JSON, b'{"id":1,'),
+    (Reason.INVALID_JSON, b"{'id': 1}"),
+    (Reason.INVALID_JSON, event(c="x").replace(b'"x"', b'"\\ud800"')),
+    (Reason.TRAILING_DATA, event() + event()),
+    (Reason.TRAILING_DATA, event() + b" x"),
+    (Reason.NESTING_TOO_DEEP, b'{"id":' + b"[" * 500 + b"]" * 500 + b"}"),
+    (Reason.NOT_AN_OBJECT, b"[1, 2]"),
+    (Reason.NOT_AN_OBJECT, b"null"),
+    (Reason.WRONG_TYPE, event(a="1.5")),
+    (Reason.WRONG_TYPE, event(b=[2])),
+    (Reason.WRONG_TYPE, event(c={"x": 1})),
+    (Reason.NON_FINITE, event(a=1.5).replace(b"1.5", b"NaN")),
+    (Reason.NON_FINITE, event(a=1.5).replace(b"1.5", b"1e400")),
+    (Reason.NON_FINITE, event(a=1.5).replace(b"1.5", b"-Infinity")),
+    (Reason.MISSING_FEATURE, event(a=None)),
+    (Reason.MISSING_FEATURE, event(c=...)),
+    (Reason.BAD_LABEL, event(y="yes")),
+    (Reason.BAD_LABEL, event(y=2)),
+    (Reason.MISSING_ID, event(id=None)),
+    (Reason.BAD_ID, event(id=1.5)),
+    (Reason.MISSING_TIME, event(t=...)),
+    (Reason.BAD_TIME, event(t="soon")),
+]
+
+
+def test_every_reason_is_covered() -> None:
+    assert {reason for reason, _value in BAD} == set(Reason) - {Reason.ACCEPTED}
+
+
+def mixed() -> list[Row]:
+    """Good events with bad ones between them, keys included, in one partition."""
+    rows: list[Row] = []
+    for number, good in enumerate(GOOD):
+        rows.append((0, b"good", good, None))
+        if number < len(BAD):
+            rows.append((0, b"k%d" % number, BAD[number][1], None))
+    return rows
+
+
+def model_digest(folder: Path) -> str:
+    [shard] = show(f"{folder}/checkpoints")["shards"]
+    return str(shard["models"][0]["digest"])
+
+
+@pytest.fixture(scope="module")
+def untouched(kafka: KafkaForTests, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The model's digest after the good events alone."""
+    topic, folder = kafka.topic(), tmp_path_factory.mktemp("good")
+    kafka.produce(topic, [(0, None, good, None) for good in GOOD])
+    text = CONFIG.format(topic=topic)
+    with DaemonProcess(folder, kafka.bootstrap_servers, text, "--until-end", overrides=OVERRIDES) as run:
+        assert run.summary()["events_rejected"] == 0
+    return model_digest(folder)
+
+
+@pytest.mark.parametrize("poll_events", [3, 5000])  # the exact route, and the fast one
+def test_to_the_dead_letter_topic(
+    poll_events: int, kafka: KafkaForTests, untouched: str, tmp_path: Path
+) -> None:
+    topic, dead = kafka.topic(), kafka.topic()
+    kafka.produce(topic, mixed())
+    overrides = [*OVERRIDES, f"dead_letters.topic={dead}", f"source.kafka.poll_events={poll_events}"]
+    with DaemonProcess(
+        tmp_path, kafka.bootstrap_servers, CONFIG.format(topic=topic), "--until-end", overrides=overrides
+    ) as run:
+        summary = run.summary()
+    assert summary["events_rejected"] == len(BAD)
+    assert summary["events_learned"] == len(GOOD)
+    assert model_digest(tmp_path) == untouched
+    letters = sorted(
+        kafka.read_back(dead), key=lambda letter: int(dict(letter.headers)["streamlearn.offset"])
+    )
+    assert [dict(letter.headers)["streamlearn.reason"].decode() for letter in letters] == [
+        reason.label for reason, _value in BAD
+    ]
+    for number, ((_reason, value), letter) in enumerate(zip(BAD, letters, strict=True)):
+        headers = {name: text.decode() for name, text in letter.headers}
+        assert (letter.key, letter.value) == (b"k%d" % number, value)
+        assert (headers["streamlearn.topic"], headers["streamlearn.partition"]) == (topic, "0")
+        assert headers["streamlearn.offset"] == str(2 * number + 1)
+        assert headers["streamlearn.detail"]
+
+
+def test_to_the_local_file(kafka: KafkaForTests, untouched: str, tmp_path: Path) -> None:
+    topic = kafka.topic()
+    kafka.produce(topic, mixed())
+    with DaemonProcess(
+        tmp_path, kafka.bootstrap_servers, CONFIG.format(topic=topic), "--until-end", overrides=OVERRIDES
+    ) as run:
+        assert run.summary()["events_rejected"] == len(BAD)
+    assert model_digest(tmp_path) == untouched
+    letters = [json.loads(line) for line in (tmp_path / "dead-letters.jsonl").read_text().splitlines()]
+    assert [letter["streamlearn.reason"] for letter in letters] == [reason.label for reason, _value in BAD]
+    for (_reason, value), letter in zip(BAD, letters, strict=True):
+        kept = None if letter["value_base64"] is None else base64.b64decode(letter["value_base64"])
+        assert kept == value
+
+
+def test_an_event_without_a_label_is_predicted_and_not_learned(
+    kafka: KafkaForTests, untouched: str, tmp_path: Path
+) -> None:
+    topic, out = kafka.topic(), kafka.topic()
+    rows: list[Row] = []
+    for number, good in enumerate(GOOD):
+        rows.append((0, None, good, None))
+        rows.append((0, None, event(id=1000 + number, t=1000 + number, y=None), None))
+    kafka.produce(topic, rows)
+    text = CONFIG.format(topic=topic) + f'[predictions]\ntopic = "{out}"\n'
+    with DaemonProcess(tmp_path, kafka.bootstrap_servers, text, "--until-end", overrides=OVERRIDES) as run:
+        summary = run.summary()
+    assert (summary["events_read"], summary["events_learned"], summary["events_rejected"]) == (80, 40, 0)
+    assert model_digest(tmp_path) == untouched
+    assert len(kafka.read_back(out)) == 80
