@@ -1,0 +1,142 @@
+"""What people run today, as programs: a River loop in memory, a plain Kafka consumer, a bare read.
+
+    python -m bench.rivals bare LINES
+    python -m bench.rivals unjudged LINES
+    python -m bench.rivals plain BOOTSTRAP_SERVERS TOPIC EVENTS
+    python -m bench.rivals raw BOOTSTRAP_SERVERS TOPIC EVENTS
+
+Each prints ``{"events", "seconds"}`` and, where it judges, ``accuracy``. The clock of the two that read
+Kafka begins before they join their group, as the daemon's does.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException
+from river import linear_model, metrics, preprocessing
+
+from bench.workload import LABEL
+
+_POLL_SECONDS = 1.0
+_CONSUME_EVENTS = 10_000
+
+
+def bare(lines: Path) -> dict[str, Any]:
+    """Test-then-train over events that are ready in memory, as ``river.evaluate.progressive_val_score``
+    does it: ``Accuracy`` takes labels, so the model is asked by ``predict_one``."""
+    events = _events(lines)
+    model, metric = _model(), _metric()
+    began = time.perf_counter()
+    for x, y in events:
+        y_pred = model.predict_one(x)
+        metric.update(y, y_pred)
+        model.learn_one(x, y)
+    seconds = time.perf_counter() - began
+    return {"events": len(events), "seconds": seconds, "accuracy": metric.get()}
+
+
+def unjudged(lines: Path) -> dict[str, Any]:
+    """The same, but what was predicted is thrown away."""
+    events = _events(lines)
+    model = _model()
+    began = time.perf_counter()
+    for x, y in events:
+        model.predict_proba_one(x)
+        model.learn_one(x, y)
+    return {"events": len(events), "seconds": time.perf_counter() - began}
+
+
+def plain(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any]:
+    """A consumer as tutorials write it: ``poll()``, ``json.loads``, predict, judge, learn."""
+    model, metric = _model(), _metric()
+    began = time.perf_counter()
+    consumer = _consumer(bootstrap_servers, topic)
+    done = 0
+    while done < events:
+        message = consumer.poll(_POLL_SECONDS)
+        if message is None:
+            continue
+        if message.error() is not None:
+            raise KafkaException(message.error())
+        x = json.loads(message.value())  # type: ignore[arg-type]  # no tombstones here
+        y = x.pop(LABEL)
+        y_pred = model.predict_one(x)
+        metric.update(y, y_pred)
+        model.learn_one(x, y)
+        done += 1
+    seconds = time.perf_counter() - began
+    consumer.close()
+    return {"events": done, "seconds": seconds, "accuracy": metric.get()}
+
+
+def raw(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any]:
+    """Read everything and throw it away."""
+    began = time.perf_counter()
+    consumer = _consumer(bootstrap_servers, topic)
+    done = 0
+    while done < events:
+        messages = consumer.consume(_CONSUME_EVENTS, _POLL_SECONDS)
+        for message in messages:
+            if message.error() is not None:
+                raise KafkaException(message.error())
+        done += len(messages)
+    seconds = time.perf_counter() - began
+    consumer.close()
+    return {"events": done, "seconds": seconds}
+
+
+def _model() -> Any:
+    return preprocessing.StandardScaler() | linear_model.LogisticRegression()
+
+
+def _metric() -> Any:
+    return metrics.Accuracy()  # type: ignore[no-untyped-call]
+
+
+def _events(lines: Path) -> list[tuple[dict[str, float], bool]]:
+    events = []
+    with lines.open("rb") as file:
+        for line in file:
+            x = json.loads(line)
+            y = x.pop(LABEL)
+            events.append((x, y))
+    # What lies ready is no cost of the loop, so the collector need not look at it.
+    gc.collect()
+    gc.freeze()
+    return events
+
+
+def _consumer(bootstrap_servers: str, topic: str) -> Consumer:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": f"rival-{uuid.uuid4()}",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    consumer.subscribe([topic])
+    return consumer
+
+
+def main(arguments: list[str]) -> None:
+    in_memory: dict[str, Callable[[Path], dict[str, Any]]] = {"bare": bare, "unjudged": unjudged}
+    match arguments:
+        case ["bare" | "unjudged" as name, lines]:
+            done = in_memory[name](Path(lines))
+        case ["plain" | "raw" as name, bootstrap_servers, topic, events]:
+            done = (plain if name == "plain" else raw)(bootstrap_servers, topic, int(events))
+        case _:
+            sys.exit(__doc__)
+    print(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
