@@ -189,11 +189,8 @@ class Holdings:
 
     def _extend(self, name: str, partitions: tuple[TopicPartition, ...]) -> None:
         """Partitions were added to the stream: they are read from their beginning."""
-        lane = self.lanes[name]
-        next_offsets, _missed = self._place(partitions, lane.shard.next_offsets)
-        lane.extend(next_offsets)
-        self._reading.begin(lane)
-        self._upkeep.publish_soon(name)
+        if self._place_anew(name, partitions):
+            self._upkeep.publish_soon(name)
 
     def _check_identity(self, name: str, source: Mapping[str, Any]) -> None:
         differences = list(_contradictions("source", source, self._identity))
@@ -218,14 +215,20 @@ class Holdings:
     def find_way_on(self) -> None:
         """The log was cut under the reader: place every shard anew, from what it has learned."""
         for name, lane in list(self.lanes.items()):
-            try:
-                next_offsets, missed = self._place(lane.partitions, lane.shard.next_offsets)
-            except OffsetGap as gap:
-                self.stop(name, gap)
-                continue
-            lane.shard.next_offsets = next_offsets
-            lane.shard.counters[EVENTS_MISSED] += missed
-            self._reading.begin(lane)
+            self._place_anew(name, lane.partitions)
+
+    def _place_anew(self, name: str, partitions: tuple[TopicPartition, ...]) -> bool:
+        """Read a shard at work on from what it has learned; False where a gap stopped it."""
+        lane = self.lanes[name]
+        try:
+            next_offsets, missed = self._place(partitions, lane.shard.next_offsets)
+        except OffsetGap as gap:
+            self.stop(name, gap)
+            return False
+        lane.place(next_offsets)
+        lane.shard.counters[EVENTS_MISSED] += missed
+        self._reading.begin(lane)
+        return True
 
     # ------------------------------------------------------------------------------------ letting go
 

@@ -70,8 +70,8 @@ class Lane:
         self._merge = TimeMerge(self._clocks_us, self._idle_wait_seconds)
         self._merge.caught_up(partition for partition in self.partitions if self._is_over(partition))
 
-    def extend(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Take partitions in that were added; ``begin`` then reads all of them."""
+    def place(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Have these partitions, new ones among them, go on here; ``begin`` then reads all of them."""
         self.shard.next_offsets = dict(next_offsets)
         self._clocks_us = {p: self._clocks_us.get(p, BEFORE_ALL_TIME_US) for p in next_offsets}
 

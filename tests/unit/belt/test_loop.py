@@ -275,6 +275,21 @@ def test_partitions_that_are_added_are_read_from_their_beginning(tmp_path: Path)
     assert world.belt.lanes["flow"].shard.next_offsets[added] == len(LOGS[3])
 
 
+def test_offsets_increase_a_gap_is_counted_when_partitions_are_added_too(tmp_path: Path) -> None:
+    some = {p: LOGS[p] for p in (0, 1, 2)}
+    world = World(tmp_path, some, overrides=["source.kafka.on_gap=skip"], until_end=False)
+    world.steps(20)
+    learned = world.belt.lanes["flow"].shard.next_offsets[FIRST]
+    world.reader.logs[FIRST] += LOGS[0][:50]
+    world.reader.low[FIRST] = learned + 30
+    added = TopicPartition("events", 3)
+    world.reader.logs[added] = list(LOGS[3])
+    world.membership.queue.append(Assigned((added,)))
+    world.steps(20)
+    assert world.belt.lanes["flow"].shard.counters["events_missed"] == 30
+    assert world.metric("streamlearn_missed_events_total", topic="events", partition="0") == 30
+
+
 @pytest.mark.parametrize("scope", ["stream", "partition"])
 def test_partitions_that_are_added_are_not_in_a_bounded_read(scope: str, tmp_path: Path) -> None:
     world = World(
