@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
@@ -23,8 +22,8 @@ from streamlearn.config import KafkaSource
 from streamlearn.connectors.kafka_errors import UNAVAILABLE, error_of, opened, source_error
 from streamlearn.connectors.kafka_questions import is_idle_member
 from streamlearn.connectors.kafka_settings import client_settings, is_classic, is_cooperative, member_settings
-from streamlearn.connectors.notices import Notices
-from streamlearn.contracts import Assigned, Happening, Lost, Revoked
+from streamlearn.connectors.notices import NoticedMember
+from streamlearn.contracts import Assigned, Lost, Revoked
 from streamlearn.events import TopicPartition
 
 POLL_SECONDS = 0.1
@@ -46,7 +45,7 @@ REJOINS = frozenset(
 )
 
 
-class KafkaMember:
+class KafkaMember(NoticedMember):
     """Joins the group at once and stays in it until ``close``; all methods may be called from any thread.
 
     Parameters
@@ -62,13 +61,11 @@ class KafkaMember:
     """
 
     def __init__(self, source: KafkaSource) -> None:
+        super().__init__()
         settings = member_settings(source)
         self._source = source
         self._cooperative = is_cooperative(settings)
         self._revoke_budget_seconds = source.revoke_budget_seconds
-        self._notices = Notices()
-        self._assignment_known = False
-        self._connected = False
         self._trouble: str | None = None
         self._ask_at = 0.0
         self._admin: AdminClient | None = None
@@ -89,51 +86,9 @@ class KafkaMember:
         self._thread.start()
 
     @property
-    def assignment_known(self) -> bool:
-        """Whether the group has answered with an assignment, be it an empty one (a hot standby's)."""
-        return self._assignment_known
-
-    @property
-    def commits_failed(self) -> int:
-        """Commits that the group refused since the start. Nothing depends on them but lag tools."""
-        return self._notices.commits_failed
-
-    @property
-    def revokes_over_budget(self) -> int:
-        """Revokes for which the belt did not let go within the budget; each was followed by ``Lost``."""
-        return self._notices.revokes_over_budget
-
-    @property
     def trouble(self) -> str | None:
         """What the client last said about its connections; None while the coordinator answers."""
         return None if self._connected else self._trouble
-
-    def happenings(self) -> list[Happening]:
-        """Return what happened since the last call, in order. Never blocks.
-
-        ``Assigned`` may name no partitions: the group has answered, and has none for this worker (yet).
-        A ``Revoked`` that was not released within the budget is followed by ``Lost`` for the same.
-
-        Raises
-        ------
-        TopicMissing
-            When a subscribed topic does not exist.
-        SourceError
-            When the group refuses this worker (authorization, fencing, a fatal error).
-        """
-        return self._notices.take()
-
-    def released(self, revoked: Revoked) -> None:
-        """Let the rebalance go on: the belt has let go of what was revoked. Idempotent."""
-        self._notices.released(revoked)
-
-    def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Tell the group, for lag tools; the member's thread does it, the latest for each partition wins."""
-        self._notices.commit(next_offsets)
-
-    def connected(self) -> bool:
-        """Return whether the group's coordinator answers, as of the last second."""
-        return self._connected
 
     def close(self) -> None:
         """Commit what is left, leave the group and end the thread; at most a few seconds. Idempotent.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
@@ -17,8 +17,8 @@ from kafka.structs import MemberState
 from streamlearn.config import KafkaSource
 from streamlearn.connectors.kafka_python_errors import typed_errors
 from streamlearn.connectors.kafka_python_settings import member_arguments, open_consumer
-from streamlearn.connectors.notices import Notices
-from streamlearn.contracts import Assigned, Happening, Lost, Revoked
+from streamlearn.connectors.notices import NoticedMember
+from streamlearn.contracts import Assigned, Lost, Revoked
 from streamlearn.errors import BrokerUnavailable, ConfigError, SourceError, TopicMissing
 from streamlearn.events import TopicPartition
 
@@ -29,7 +29,7 @@ PROBE_SECONDS = 2.0
 SESSION_MS = 45_000
 
 
-class KafkaPythonMember:
+class KafkaPythonMember(NoticedMember):
     """Joins the group at once and stays in it until ``close``; all methods may be called from any thread.
 
     Parameters
@@ -44,46 +44,13 @@ class KafkaPythonMember:
     """
 
     def __init__(self, source: KafkaSource) -> None:
+        super().__init__()
         self._arguments = member_arguments(source)
         self._topics = list(source.topics)
         session_seconds = self._arguments.get("session_timeout_ms", SESSION_MS) / 1000
         self._revoke_budget_seconds = min(source.revoke_budget_seconds, session_seconds / 2)
-        self._notices = Notices()
-        self._assignment_known = False
-        self._connected = False
         self._thread = threading.Thread(target=self._run, name="kafka-member", daemon=True)
         self._thread.start()
-
-    @property
-    def assignment_known(self) -> bool:
-        """Whether the group has answered with an assignment, be it an empty one (a hot standby's)."""
-        return self._assignment_known
-
-    @property
-    def commits_failed(self) -> int:
-        """Commits that the group refused since the start. Nothing depends on them but lag tools."""
-        return self._notices.commits_failed
-
-    @property
-    def revokes_over_budget(self) -> int:
-        """Revokes for which the belt did not let go within the budget; each was followed by ``Lost``."""
-        return self._notices.revokes_over_budget
-
-    def happenings(self) -> list[Happening]:
-        """Return what happened since the last call, in order. Never blocks. Raises TopicMissing, SourceError."""
-        return self._notices.take()
-
-    def released(self, revoked: Revoked) -> None:
-        """Let the rebalance go on: the belt has let go of what was revoked. Idempotent."""
-        self._notices.released(revoked)
-
-    def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Tell the group, for lag tools; the member's thread does it, the latest for each partition wins."""
-        self._notices.commit(next_offsets)
-
-    def connected(self) -> bool:
-        """Return whether a broker answered when the member last looked."""
-        return self._connected
 
     def close(self) -> None:
         """Commit what is left, leave the group and end the thread; at most a few seconds. Idempotent."""

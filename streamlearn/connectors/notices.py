@@ -123,3 +123,54 @@ class Notices:
             if not self._closing:
                 self._to_commit = {**refused, **self._to_commit}
                 self._commit_not_before = time.monotonic() + COMMIT_RETRY_SECONDS
+
+
+class NoticedMember:
+    """The belt's side of a member: what both clients have in common. The other side is the client's thread."""
+
+    def __init__(self) -> None:
+        self._notices = Notices()
+        self._assignment_known = False
+        self._connected = False
+
+    @property
+    def assignment_known(self) -> bool:
+        """Whether the group has answered with an assignment, be it an empty one (a hot standby's)."""
+        return self._assignment_known
+
+    @property
+    def commits_failed(self) -> int:
+        """Commits that the group refused since the start. Nothing depends on them but lag tools."""
+        return self._notices.commits_failed
+
+    @property
+    def revokes_over_budget(self) -> int:
+        """Revokes for which the belt did not let go within the budget; each was followed by ``Lost``."""
+        return self._notices.revokes_over_budget
+
+    def happenings(self) -> list[Happening]:
+        """Return what happened since the last call, in order. Never blocks.
+
+        ``Assigned`` may name no partitions: the group has answered, and has none for this worker (yet).
+        A ``Revoked`` that was not released within the budget is followed by ``Lost`` for the same.
+
+        Raises
+        ------
+        TopicMissing
+            When a subscribed topic does not exist.
+        SourceError
+            When the group refuses this worker (authorization, fencing, a fatal error).
+        """
+        return self._notices.take()
+
+    def released(self, revoked: Revoked) -> None:
+        """Let the rebalance go on: the belt has let go of what was revoked. Idempotent."""
+        self._notices.released(revoked)
+
+    def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Tell the group, for lag tools; the member's thread does it, the latest for each partition wins."""
+        self._notices.commit(next_offsets)
+
+    def connected(self) -> bool:
+        """Return whether the group's coordinator answered when the member last looked."""
+        return self._connected
