@@ -53,25 +53,22 @@ def assemble(
     """
     new_shard = shard_factory(config)
     new_shard("probe", {})  # a model that cannot be built is refused before anything is opened
-    key = environment.streamlearn_checkpoint_key
     store = CheckpointKeeper(
         open_store(config.checkpoint.path, config.stream.name),
         keep=config.checkpoint.keep,
-        key=None if key is None else key.get_secret_value().encode(),
+        key=environment.checkpoint_key,
         on_corrupt=telemetry.checkpoint_corrupt,
     )
     predictions, dead_letters = _predictions(config, give_up), _dead_letters(config, give_up)
     membership, reader, identify = _source(config)
-    source = config.source.kafka or config.source.files
-    assert source is not None
     parts = Parts(
         topics=config.topics,
         membership=membership,
         intake=Intake(
             reader,
             JsonDecoder(config.event, config.stream.task),
-            source.poll_events,
-            source.buffer_bytes_max,
+            config.source.chosen.poll_events,
+            config.source.chosen.buffer_bytes_max,
         ),
         identify=lambda _reader: identify(),
         new_shard=new_shard,

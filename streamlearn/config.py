@@ -156,6 +156,13 @@ class Source(Section):
             raise ValueError("name exactly one source: [source.kafka] or [source.files]")
         return self
 
+    @property
+    def chosen(self) -> KafkaSource | FilesSource:
+        """The one that is named."""
+        source = self.kafka or self.files
+        assert source is not None
+        return source
+
 
 class Event(Section):
     format: Literal["json"] = Field(default="json", description="How a message is written.")
@@ -362,10 +369,3 @@ class Config(Section):
             return self.source.kafka.topics
         assert self.source.files is not None
         return (self.source.files.topic,)
-
-    @property
-    def buffer_bytes_max(self) -> int:
-        """Bytes read ahead of the belt."""
-        source = self.source.kafka or self.source.files
-        assert source is not None
-        return source.buffer_bytes_max

@@ -59,3 +59,9 @@ class Environment(BaseSettings):
         if self.xdg_cache_home is not None:
             return self.xdg_cache_home / "streamlearn"
         return Path.home() / ".cache" / "streamlearn"
+
+    @property
+    def checkpoint_key(self) -> bytes | None:
+        """The key that signs checkpoints; None: they are not signed."""
+        key = self.streamlearn_checkpoint_key
+        return None if key is None else key.get_secret_value().encode()

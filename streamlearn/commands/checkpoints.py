@@ -29,7 +29,7 @@ def print_list(path: str, *, as_json: bool) -> None:
 
 def print_shown(path: str, stream: str | None, *, as_json: bool) -> None:
     """Print what the newest checkpoint of each shard holds. Raises CheckpointError."""
-    shown = inspect.show(path, stream, key=_key())
+    shown = inspect.show(path, stream, key=Environment().checkpoint_key)
     if as_json:
         print_json(shown)
         return
@@ -50,7 +50,7 @@ def print_shown(path: str, stream: str | None, *, as_json: bool) -> None:
 
 def print_verified(path: str, *, as_json: bool) -> bool:
     """Read every checkpoint whole and say which verify; return whether all do."""
-    results = inspect.verify(path, key=_key())
+    results = inspect.verify(path, key=Environment().checkpoint_key)
     if as_json:
         print_json(results)
     else:
@@ -58,8 +58,3 @@ def print_verified(path: str, *, as_json: bool) -> bool:
         for each in results:
             console.print(f"{each['path']}: {each['error'] or 'ok'}", markup=False, soft_wrap=True)
     return all(each["ok"] for each in results)
-
-
-def _key() -> bytes | None:
-    key = Environment().streamlearn_checkpoint_key
-    return None if key is None else key.get_secret_value().encode()
