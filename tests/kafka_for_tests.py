@@ -132,12 +132,15 @@ class KafkaForTests:
         """
         import kafka as kafka_python
 
+        from streamlearn.connectors.kafka_python_client import ClosingClient
+
         consumer = kafka_python.KafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
             group_id=None,
             enable_auto_commit=False,
             isolation_level=isolation_level,
             allow_auto_create_topics=False,
+            kafka_client=ClosingClient,
         )
         try:
             numbers = consumer.partitions_for_topic(topic)

@@ -6,7 +6,6 @@ commits and topics, resets), so each is set.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,10 +13,10 @@ from kafka import KafkaConsumer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.errors import KafkaConnectionError, KafkaError
-from kafka.net.compat import KafkaNetClient
+from kafka.errors import KafkaError
 
 from streamlearn.config import KafkaSource
+from streamlearn.connectors.kafka_python_client import ClosingClient
 from streamlearn.connectors.kafka_settings import (
     FETCHES_IN_BUFFER,
     PARTITION_FETCH_BYTES_MAX,
@@ -127,16 +126,12 @@ def member_arguments(source: KafkaSource) -> Arguments:
 def open_consumer(arguments: Arguments) -> KafkaConsumer:
     """Return a new ``KafkaConsumer``; it asks a broker before it returns.
 
-    Raises what kafka-python raises, and leaves nothing open then, as kafka-python itself would: it forgets
-    its sockets when a connection is refused, so whether anybody listens is tried first.
+    Raises what kafka-python raises, and leaves nothing open then.
     """
-    seconds = arguments["bootstrap_timeout_ms"] / 1000
-    if not any(_listens(server, seconds) for server in arguments["bootstrap_servers"]):
-        raise KafkaConnectionError(f"nobody listens at {', '.join(arguments['bootstrap_servers'])}")
-    clients: list[KafkaNetClient] = []
+    clients: list[ClosingClient] = []
 
-    def make_client(**settings: Any) -> KafkaNetClient:
-        clients.append(KafkaNetClient(**settings))
+    def make_client(**settings: Any) -> ClosingClient:
+        clients.append(ClosingClient(**settings))
         return clients[-1]
 
     try:
@@ -145,15 +140,6 @@ def open_consumer(arguments: Arguments) -> KafkaConsumer:
         for client in clients:
             client.close()
         raise
-
-
-def _listens(server: str, timeout_seconds: float) -> bool:
-    host, _, port = server.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout_seconds):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def _common(source: KafkaSource) -> Arguments:

@@ -16,6 +16,7 @@ from waiting import eventually
 from streamlearn.config import KafkaSource
 from streamlearn.connectors.admin import Record, produce_lines
 from streamlearn.connectors.kafka_python import KafkaPythonReader
+from streamlearn.connectors.kafka_python_client import ClosingClient
 from streamlearn.connectors.kafka_reader import KafkaReader
 from streamlearn.contracts import Reader
 
@@ -38,7 +39,7 @@ def write_with_confluent(servers: str, topic: str) -> None:
 
 
 def write_with_kafka_python(servers: str, topic: str) -> None:
-    producer = KafkaProducer(bootstrap_servers=servers)
+    producer = KafkaProducer(bootstrap_servers=servers, kafka_client=ClosingClient)
     for partition, key, value, when in ROWS:
         producer.send(topic, value, key, partition=partition, timestamp_ms=when)
     producer.flush(30)
