@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test check fmt bench clean
+.PHONY: help setup demo test test-crash test-rebalances check fmt bench clean
 
 help:           ## Show this list.
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,6 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "streamlearn needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[broker,demo,dev,procfile]'
+	$(BIN)/streamlearn compile
 	touch $@
 
 demo: setup     ## A year of real flights through Kafka into models that learn as they go (DEMO='--rate 5000').
@@ -22,6 +23,14 @@ demo: setup     ## A year of real flights through Kafka into models that learn a
 
 test: setup     ## All tests, integration tests against Apache Kafka included (TEST='-k word').
 	$(BIN)/python -m pytest $(TEST)
+
+test-crash: setup ## Kill the daemon at every named step and by the clock (KILLS=1000 SEED=3 SUMMARY=kills.json).
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_PLAN=$(PLAN) CRASH_SUMMARY=$(SUMMARY) \
+	$(BIN)/python -m pytest tests/crash $(TEST)
+
+test-rebalances: setup ## Kill, freeze, add and remove workers at random (REBALANCES=100 SEED=3 SUMMARY=rebalances.json).
+	REBALANCES=$(or $(REBALANCES),100) REBALANCES_SEED=$(SEED) REBALANCES_SUMMARY=$(SUMMARY) \
+	$(BIN)/python -m pytest tests/chaos $(TEST)
 
 check: setup    ## Format, lint, types; changes nothing.
 	$(BIN)/ruff format --check .

@@ -1,0 +1,69 @@
+"""Compiles what will be needed before the first event, so that no event waits for it. A part of ``assemble``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from streamlearn.belt.decode import JsonDecoder
+from streamlearn.belt.shard import Shard
+from streamlearn.config import Config
+from streamlearn.events import RAW_SCHEMA
+from streamlearn.native import is_compiled
+from streamlearn.telemetry import Telemetry
+
+MESSAGES = 8  # enough for the decoder to take its fast route
+# Their kernels are ours. Other engines have none, and a user's own model is not shown what never happened.
+WARMED = ("compiled", "baseline")
+
+
+def warm_up(config: Config, decoder: JsonDecoder, probe: Shard, telemetry: Telemetry) -> None:
+    """Take a few made-up events the whole way through decoder and shard; both are as good as new, or thrown away.
+
+    Parameters
+    ----------
+    decoder
+        Stateless, so nothing of it stays in there.
+    probe
+        A shard of this config that learns nothing else.
+    """
+    began = time.perf_counter()
+    cold = not is_compiled()
+    if cold:
+        telemetry.kernels_compiling()
+    learners = [each for each in probe.parts.learners if each.engine in WARMED]
+    probe.parts = replace(probe.parts, learners=learners)
+    for _outcome in probe.advance(decoder.decode(_made_up(config))):
+        pass
+    telemetry.kernels_ready(decoder.engine, time.perf_counter() - began, cold=cold)
+
+
+def _made_up(config: Config) -> pa.RecordBatch:
+    """Return raw messages that the event contract accepts, with both or several labels among them."""
+    event = config.event
+    fields: dict[str, Any] = dict.fromkeys(event.numeric, 0.5) | dict.fromkeys(event.categorical, "a")
+    if event.id is not None:
+        fields.setdefault(event.id, 1)
+    if event.time is not None:
+        fields.setdefault(event.time, "2020-01-01T00:00:00Z" if event.time_format == "iso8601" else 0)
+    labels: tuple[Any, ...] = event.classes or {"multiclass": ("a", "b"), "regression": (0.5, 1.5)}.get(
+        config.stream.task, (False, True)
+    )
+    values = []
+    for number in range(MESSAGES):
+        if event.label is not None:
+            fields[event.label] = labels[number % len(labels)]
+        values.append(msgspec.json.encode(fields))
+    columns = {
+        "topic": [0] * MESSAGES,
+        "partition": [0] * MESSAGES,
+        "offset": range(MESSAGES),
+        "timestamp_ms": [0] * MESSAGES,
+        "key": [None] * MESSAGES,
+        "value": values,
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=RAW_SCHEMA)
