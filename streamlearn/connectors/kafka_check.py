@@ -85,7 +85,7 @@ def check_kafka(
             client_settings(source.bootstrap_servers, source.plain_properties()),
             error_cb=lambda error: said.append(error.str()),
         )
-        reader = KafkaReader(source, timeout_seconds=timeout_seconds)
+        reader = KafkaReader(source, timeout_seconds=timeout_seconds, way="consume")
     except ConfigError as error:
         return KafkaFindings((_trouble("client settings", error),))
     try:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
-from confluent_kafka import TopicPartition as KafkaTopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streamlearn.config import KafkaSource
+from streamlearn.connectors.kafka_doors import Way, enter
 from streamlearn.connectors.kafka_errors import (
     MISSING,
     OUT_OF_LOG,
@@ -33,8 +33,9 @@ from streamlearn.connectors.kafka_questions import (
     partitions_of,
     watermarks_of,
 )
-from streamlearn.connectors.kafka_rows import partition_of, rows_due
+from streamlearn.connectors.kafka_rows import Said, Taken
 from streamlearn.connectors.kafka_settings import client_settings, reader_settings
+from streamlearn.connectors.raw import EMPTY_BATCH
 from streamlearn.contracts import Polled, Watermarks
 from streamlearn.errors import BrokerUnavailable, SourceError, TopicMissing
 from streamlearn.events import TopicPartition
@@ -58,14 +59,25 @@ class KafkaReader:
     timeout_seconds
         How long a question to the broker (partitions, watermarks, offsets by time) may take before
         ``BrokerUnavailable``. ``poll`` never raises that; it waits.
+    way
+        How messages come out of librdkafka (kafka_doors.py): ``auto`` takes C batches where it can. What
+        is brought is the same.
 
     Raises
     ------
     ConfigError
         When librdkafka refuses a property. No broker is needed to make a reader.
+    SourceError
+        When ``c_batches`` is asked for and cannot be had.
     """
 
-    def __init__(self, source: KafkaSource, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        source: KafkaSource,
+        *,
+        timeout_seconds: float = 10.0,
+        way: Literal["auto", "c_batches", "consume"] = "auto",
+    ) -> None:
         self._topics = tuple(sorted(source.topics))
         self._timeout_seconds = timeout_seconds
         self._positions: dict[TopicPartition, int] = {}
@@ -77,7 +89,17 @@ class KafkaReader:
         self._heard: set[str] = set()  # topics that brought anything since they were last asked for
         self._ask_again = time.monotonic() + QUIET_SECONDS
         self._client_settings = client_settings(source.bootstrap_servers, source.plain_properties())
-        self._consumer = opened(Consumer, reader_settings(source))
+        self._door, self._way, self._way_why = enter(reader_settings(source), self._topics, way)
+
+    @property
+    def way(self) -> Way:
+        """How messages come out of librdkafka."""
+        return self._way
+
+    @property
+    def way_why(self) -> str:
+        """Why that way, for people."""
+        return self._way_why
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -86,7 +108,7 @@ class KafkaReader:
 
     def cluster_id(self) -> str:
         """Return the Kafka cluster's id. Raises BrokerUnavailable."""
-        return cluster_id_of(self._consumer, self._timeout_seconds)
+        return cluster_id_of(self._door.asked, self._timeout_seconds)
 
     def identity(self) -> dict[str, Any]:
         """Return ``{"kind": "kafka", "cluster_id": ..., "topic_ids": {topic: id}}``, JSON types.
@@ -99,18 +121,18 @@ class KafkaReader:
 
     def partitions(self) -> list[TopicPartition]:
         """Return all partitions of the topics, sorted. Raises TopicMissing, BrokerUnavailable."""
-        return partitions_of(self._consumer, self._topics, self._timeout_seconds)
+        return partitions_of(self._door.asked, self._topics, self._timeout_seconds)
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:
         """Ask for the first offset in the log and the last stable one. Raises BrokerUnavailable, TopicMissing."""
-        return watermarks_of(self._consumer, partition, self._timeout_seconds)
+        return watermarks_of(self._door.asked, partition, self._timeout_seconds)
 
     def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
         """Return the first offset whose timestamp is at or after this one; the end where there is none.
 
         Raises BrokerUnavailable, TopicMissing.
         """
-        return first_offset_at(self._consumer, partition, timestamp_ms, self._timeout_seconds)
+        return first_offset_at(self._door.asked, partition, timestamp_ms, self._timeout_seconds)
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these partitions from now on, each from its offset, none of them paused.
@@ -130,11 +152,9 @@ class KafkaReader:
             # Before they are given back: librdkafka remembers a pause beyond the assignment.
             self.resume(tuple(self._paused))
             if gone:
-                self._consumer.incremental_unassign(_to_kafka(gone))
+                self._door.unassign(gone)
             if new:
-                self._consumer.incremental_assign(
-                    [KafkaTopicPartition(*p, offset) for p, offset in new.items()]
-                )
+                self._door.assign(new)
         except KafkaException as exception:
             raise source_error(error_of(exception), f"assigning {_names(positions)}") from exception
         self._stopped.difference_update(gone)
@@ -150,13 +170,13 @@ class KafkaReader:
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Bring nothing of these until ``resume``. What was read ahead of them is thrown away and read again."""
         if partitions:
-            self._consumer.pause(_to_kafka(partitions))
+            self._door.pause(partitions)
             self._paused.update(partitions)
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Bring these again, from where they stood."""
         if partitions:
-            self._consumer.resume(_to_kafka(partitions))
+            self._door.resume(partitions)
             self._paused.difference_update(partitions)
 
     def poll(self, events_max: int, timeout_seconds: float) -> Polled:
@@ -176,16 +196,13 @@ class KafkaReader:
         """
         if self._failures:
             raise self._failures.popleft()[1]
-        messages = self._take(events_max, 0.0 if self._said_again else timeout_seconds)
-        failed = [message for message in messages if message.error() is not None]
-        if failed:
-            messages = [message for message in messages if message.error() is None]
-        batch, positions = rows_due(messages, self._topics, self._positions)
+        taken = self._take(events_max, 0.0 if self._said_again else timeout_seconds)
+        batch, positions = taken.batch, taken.reached
         self._positions.update(positions)
         self._at_end.difference_update(positions)
         said_again = self._said_again - positions.keys()
         positions.update((partition, self._positions[partition]) for partition in said_again)
-        caught_up = said_again | self._read_events(failed, positions)
+        caught_up = said_again | self._read_said(taken.said, positions)
         self._said_again = frozenset()
         self._heard.update(partition.topic for partition in positions)
         if time.monotonic() >= self._ask_again:
@@ -197,35 +214,29 @@ class KafkaReader:
     def close(self) -> None:
         """Let go of everything. Idempotent."""
         self._positions = {}
-        self._consumer.close()
+        self._door.close()
 
-    def _take(self, events_max: int, timeout_seconds: float) -> list[Message]:
+    def _take(self, events_max: int, timeout_seconds: float) -> Taken:
         deadline = time.monotonic() + timeout_seconds
         while True:
             wait_seconds = min(WAIT_SECONDS, max(0.0, deadline - time.monotonic()))
-            # consume() blocks until it has all that it is asked for: ask for one, then for what is there.
-            messages = self._consumer.consume(1, timeout=wait_seconds)
-            if messages and events_max > 1:
-                messages += self._consumer.consume(events_max - 1, timeout=0)
-            if messages or time.monotonic() >= deadline:
-                return messages
+            taken = self._door.take(events_max, wait_seconds, self._positions)
+            if taken is not None:
+                return taken
+            if time.monotonic() >= deadline:
+                return Taken(EMPTY_BATCH, {}, ())
 
-    def _read_events(
-        self, failed: list[Message], positions: dict[TopicPartition, int]
+    def _read_said(
+        self, said: Iterable[Said], positions: dict[TopicPartition, int]
     ) -> frozenset[TopicPartition]:
         """Take in what librdkafka says beside messages; return the partitions whose end was reached."""
         caught_up: set[TopicPartition] = set()
-        for message in failed:
-            error = message.error()
-            assert error is not None
-            partition = partition_of(message)
+        for partition, end, error in said:
             if partition is not None and partition not in self._positions:
                 continue  # of a partition that was given back
             code = error.code()
             if code == KafkaError._PARTITION_EOF:
-                end = message.offset()
                 assert partition is not None
-                assert end is not None
                 # Control records and aborted messages show no rows: the end is where the reader stands.
                 if end >= self._positions[partition]:
                     self._positions[partition] = positions[partition] = end
@@ -244,7 +255,7 @@ class KafkaReader:
         """Find out which topics are gone; one that was heard since the last time is not."""
         reading = {partition.topic for partition in self._positions}
         try:
-            partitions_of(self._consumer, sorted(reading - self._heard), EXPLAIN_SECONDS)
+            partitions_of(self._door.asked, sorted(reading - self._heard), EXPLAIN_SECONDS)
         except TopicMissing as missing:
             self._failures.append((None, missing))
         except BrokerUnavailable:
@@ -260,16 +271,12 @@ class KafkaReader:
     def _gap(self, partition: TopicPartition) -> SourceError:
         watermarks: Watermarks | None = None
         try:
-            watermarks = watermarks_of(self._consumer, partition, EXPLAIN_SECONDS)
+            watermarks = watermarks_of(self._door.asked, partition, EXPLAIN_SECONDS)
         except TopicMissing as missing:
             return missing
         except BrokerUnavailable:
             pass  # the gap is told without the watermarks
         return PartitionGap(partition, self._positions[partition], watermarks)
-
-
-def _to_kafka(partitions: Sequence[TopicPartition]) -> list[KafkaTopicPartition]:
-    return [KafkaTopicPartition(*partition) for partition in partitions]
 
 
 def _names(positions: Mapping[TopicPartition, int]) -> str:

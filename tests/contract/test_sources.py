@@ -1,14 +1,14 @@
 """The reader's contract (streamlearn/contracts.py), one suite over every source.
 
 Files have no keys, no tombstones and no timestamps; what needs those, or a log that grows or is cut, runs
-on the two Kafka clients.
+on the two Kafka clients, confluent-kafka by both ways in which its messages come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
@@ -26,15 +26,16 @@ Logs = Sequence[Sequence[bytes]]
 Open = Callable[[Logs], Reader]
 DEADLINE_SECONDS = 30.0
 
-KAFKA_CLIENTS = [
-    pytest.param("confluent-kafka", marks=pytest.mark.kafka),
-    pytest.param("kafka-python", marks=pytest.mark.kafka),
-]
+CONFLUENT: dict[str, Literal["c_batches", "consume"]] = {
+    "confluent-kafka-c-batches": "c_batches",
+    "confluent-kafka-consume": "consume",
+}
+KAFKA_CLIENTS = [pytest.param(client, marks=pytest.mark.kafka) for client in (*CONFLUENT, "kafka-python")]
 
 
 def kafka_reader(client: str, source: KafkaSource, **options: Any) -> Reader:
-    if client == "confluent-kafka":
-        return KafkaReader(source, **options)
+    if client in CONFLUENT:
+        return KafkaReader(source, way=CONFLUENT[client], **options)
     from streamlearn.connectors.kafka_python import KafkaPythonReader
 
     return KafkaPythonReader(source, **options)

@@ -1,8 +1,8 @@
-"""The confluent reader on Apache Kafka: what the contract suite over all sources does not see."""
+"""The confluent reader on Apache Kafka, by both its ways: what the contract suite over all sources does not see."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,23 +19,31 @@ pytestmark = pytest.mark.kafka
 DEADLINE_SECONDS = 60.0
 
 
-def reader_of(kafka: Any, *topics: str) -> KafkaReader:
-    return KafkaReader(
-        KafkaSource(bootstrap_servers=kafka.bootstrap_servers, topics=topics, group_id="reader")
-    )
+@pytest.fixture(params=["c_batches", "consume"])
+def reader_of(request: pytest.FixtureRequest, kafka: Any) -> Iterator[Callable[[str], KafkaReader]]:
+    """Makes readers of one topic, and closes them twice."""
+    opened: list[KafkaReader] = []
+
+    def open_(topic: str) -> KafkaReader:
+        source = KafkaSource(bootstrap_servers=kafka.bootstrap_servers, topics=(topic,), group_id="reader")
+        opened.append(KafkaReader(source, way=request.param))
+        return opened[-1]
+
+    yield open_
+    for reader in opened:
+        reader.close()
+        reader.close()
 
 
 @pytest.fixture
-def reading(kafka: Any) -> Iterator[tuple[KafkaReader, str]]:
+def reading(kafka: Any, reader_of: Callable[[str], KafkaReader]) -> tuple[KafkaReader, str]:
     """A reader at the end of an empty topic of one partition."""
     topic = kafka.topic()
-    reader = reader_of(kafka, topic)
+    reader = reader_of(topic)
     only = TopicPartition(topic, 0)
     reader.assign({only: 0})
     eventually(lambda: only in reader.poll(10, 0.2).caught_up, DEADLINE_SECONDS)
-    yield reader, topic
-    reader.close()
-    reader.close()
+    return reader, topic
 
 
 def test_a_topic_that_is_deleted_while_it_is_read_is_told(
@@ -69,9 +77,11 @@ def test_a_quiet_topic_that_is_there_is_no_trouble(
     assert asked == [[], list(reader.topics), list(reader.topics)]
 
 
-def test_a_topic_that_was_created_again_has_another_identity(kafka: Any) -> None:
+def test_a_topic_that_was_created_again_has_another_identity(
+    kafka: Any, reader_of: Callable[[str], KafkaReader]
+) -> None:
     topic = kafka.topic()
-    reader = reader_of(kafka, topic)
+    reader = reader_of(topic)
     before = reader.identity()
     assert before["cluster_id"] == reader.cluster_id()
     assert reader.identity() == before
@@ -79,7 +89,6 @@ def test_a_topic_that_was_created_again_has_another_identity(kafka: Any) -> None
     eventually(lambda: topic not in kafka.admin.list_topics(timeout=10).topics, DEADLINE_SECONDS)
     kafka.topic(name=topic)
     after = reader.identity()
-    reader.close()
     assert after["cluster_id"] == before["cluster_id"]
     assert after["topic_ids"][topic] != before["topic_ids"][topic]
 
@@ -93,10 +102,12 @@ def test_a_message_comes_at_once_not_at_the_end_of_the_wait(
     assert polled.batch.column("value").to_pylist() == [b"now"]
 
 
-def test_what_is_kept_is_not_read_again_when_others_join(kafka: Any) -> None:
+def test_what_is_kept_is_not_read_again_when_others_join(
+    kafka: Any, reader_of: Callable[[str], KafkaReader]
+) -> None:
     topic = kafka.topic(2)
     kafka.produce(topic, [(0, None, b"%d" % n, None) for n in range(10)])
-    reader = reader_of(kafka, topic)
+    reader = reader_of(topic)
     first, second = reader.partitions()
     reader.assign({first: 0})
     eventually(lambda: first in reader.poll(100, 0.2).caught_up, DEADLINE_SECONDS)
@@ -106,4 +117,3 @@ def test_what_is_kept_is_not_read_again_when_others_join(kafka: Any) -> None:
     assert first in polled.caught_up
     assert polled.positions[first] == 10
     assert polled.batch.num_rows == 0
-    reader.close()

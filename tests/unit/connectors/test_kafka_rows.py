@@ -6,7 +6,7 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamlearn.connectors.kafka_rows import rows_due
+from streamlearn.connectors.kafka_rows import taken_of
 from streamlearn.events import TopicPartition
 
 TOPICS = ("a", "b")
@@ -30,10 +30,11 @@ def test_offsets_increase_within_what_is_owned(
             expected[partition] = offset + 1
             due.append((partition, offset))
     before = dict(positions)
-    batch, reached = rows_due([message(*each) for each in came], TOPICS, positions)
-    rows = batch.to_pylist()
+    taken = taken_of([message(*each) for each in came], TOPICS, positions)
+    rows = taken.batch.to_pylist()
     assert [(TopicPartition(TOPICS[row["topic"]], row["partition"]), row["offset"]) for row in rows] == due
-    assert reached == {partition: expected[partition] for partition, _ in due}
+    assert taken.reached == {partition: expected[partition] for partition, _ in due}
+    assert taken.said == ()
     assert positions == before
     for row in rows:
         assert row["key"] == b"k%d" % row["offset"]
@@ -42,6 +43,6 @@ def test_offsets_increase_within_what_is_owned(
 
 def test_a_gap_in_offsets_is_no_trouble() -> None:
     [partition] = PARTITIONS[:1]
-    batch, reached = rows_due([message(partition, 5), message(partition, 9)], TOPICS, {partition: 2})
-    assert batch.column("offset").to_pylist() == [5, 9]
-    assert reached == {partition: 10}
+    taken = taken_of([message(partition, 5), message(partition, 9)], TOPICS, {partition: 2})
+    assert taken.batch.column("offset").to_pylist() == [5, 9]
+    assert taken.reached == {partition: 10}
