@@ -1,44 +1,32 @@
 """JSON messages to typed columns: row i of what comes out is message i, whatever its bytes.
 
-Every message is parsed on its own, by a typed parser made for the contract's fields (msgspec), so no
-message can shift, hide or spoil another. The rows then turn into columns a field at a time. A row of which
-this route is not sure goes to the exact route (``decode_exact``), which is the definition; a batch of
-nothing but bad messages costs a constant times its bytes.
+Three routes say the same, each faster than the one before it, about fewer messages: the exact route
+(``decode_exact``) is the definition; the library route (``decode_library``) takes ordinary messages in
+batches; the scanner (``scan``) takes those that are written as most are, in compiled code that does not hold
+the interpreter's lock. What a route is not sure of goes to the next one down, row by row.
 
-Why not one of the columnar JSON readers, which see a batch as one text: of two equal keys polars keeps the
-first and everybody else the last, its text columns forget whether they read ``"1"`` or ``1``, and one bad
-line fails them all. Parsing by message costs the same (2.2 us for 20 floats; polars 1.9 before any guard),
-but holds the interpreter's lock, for about 2 ms at a time on a batch of 5,000.
-
-Upholds: decoding is stateless and pure (`reads_are_pure`), so how a sequence is cut into batches shows in
-no row (`replay_equals_run`).
+Upholds: decoding is stateless and pure (`reads_are_pure`), so how a sequence is cut into batches, and which
+routes there are, shows in no row (`replay_equals_run`).
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from functools import partial, reduce
-from typing import Annotated, Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
-import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from streamlearn.belt.decode_exact import NESTING_MAX, ExactDecoder, Rejected
-from streamlearn.belt.decode_fields import TEXT_BYTES_MAX, TIME_US_MAX, TIME_US_MIN, Refused, Rule, rules
+from streamlearn.belt.decode_fields import TIME_US_MAX, TIME_US_MIN, class_tokens, rules, time_scale
+from streamlearn.belt.decode_library import LibraryDecoder
 from streamlearn.config import Event, Task
-from streamlearn.events import RAW_SCHEMA, Bool_B, Int_B, Reason, event_schema
+from streamlearn.events import RAW_SCHEMA, Int_B, event_schema
 
-# Below this many messages the fixed cost of a column a field outweighs the exact route (measured).
-_EXACT_BELOW = 16
+if TYPE_CHECKING:
+    from streamlearn.belt.scan import Scanner
 
-# Messages parsed in one call, which holds the interpreter's lock: about half a millisecond. Where one of
-# them is bad, these are parsed again one by one.
-_MESSAGES_A_CALL = 512
-
-_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+# Below this many messages the exact route costs as much as what is fixed in a batch (measured).
+_SCANNED_FROM = 4
 
 
 class JsonDecoder:
@@ -66,11 +54,28 @@ class JsonDecoder:
         self.schema: pa.Schema = event_schema(
             event.numeric, event.categorical, real_label=task == "regression"
         )
+        self._event = event
+        self._task: Task = task
         self._rules = rules(event, task)
-        self._message_bytes_max = event.message_bytes_max
-        self._exact = ExactDecoder(self._rules, event.message_bytes_max)
-        self._parser = _parser(self._rules)
         self._typed = list(self.schema)[len(RAW_SCHEMA) :]
+        self._library = LibraryDecoder(self._rules, self._typed, event.message_bytes_max)
+
+    @property
+    def engine(self) -> Literal["scanner", "msgspec"]:
+        """What decodes batches: compiled code where it can be had. Asking compiles it, as ``warm_up`` does."""
+        return "msgspec" if self._scanner is None else "scanner"
+
+    def warm_up(self) -> Literal["scanner", "msgspec"]:
+        """Compile the scanner's kernels, or load them from disk, so that the first batch need not wait.
+
+        Compiling takes some ten seconds, once for each version on a machine; loading less than one.
+        Idempotent.
+
+        Returns
+        -------
+        The engine. ``msgspec``: there is no Numba, or it cannot compile the kernels; rows are the same.
+        """
+        return self.engine
 
     def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch:
         """Return the same rows, in the same order, with typed columns beside the bytes.
@@ -86,225 +91,40 @@ class JsonDecoder:
         elsewhere. Never raises on any bytes.
         """
         assert raw.schema.equals(RAW_SCHEMA), raw.schema
-        messages: list[bytes | None] = raw.column("value").to_pylist()
+        values = raw.column("value")
         timestamps_us = _microseconds(raw.column("timestamp_ms"))
-        if self._parser is None or len(messages) < _EXACT_BELOW:
-            typed = self._slow_columns(messages, timestamps_us)
-        else:
-            typed = self._columns(raw.column("value"), messages, timestamps_us)
+        typed = self._columns(values, timestamps_us)
         return pa.RecordBatch.from_arrays([*raw.columns, *typed], schema=self.schema)
 
-    def _columns(
-        self, values: pa.LargeBinaryArray, messages: list[bytes | None], timestamps_us: Int_B
-    ) -> list[pa.Array]:
-        """Return the typed columns, with the rows that are in doubt decoded by the exact route.
-
-        1. Leave out what is not worth parsing.
-        2. Parse the rest, each message on its own.
-        3. Turn the fields into columns.
-        4. Put the rows that steps 1 to 3 left in doubt in their places.
-        """
-        # Step 1.
-        fit_B = self._fit(values, messages)
-        # Step 2.
-        parsed, doubtful_B = self._parse(messages, fit_B)
-        # Step 3.
-        fast = self._fast_columns(parsed, timestamps_us, doubtful_B)
-        # Step 4.
-        doubtful = np.flatnonzero(doubtful_B)
-        if not len(doubtful):
-            return fast
-        slow = self._slow_columns([messages[i] for i in doubtful], timestamps_us[doubtful])
-        order_B = np.arange(len(messages))
-        order_B[doubtful] = len(messages) + np.arange(len(doubtful))
-        order = pa.array(order_B)
-        return [pa.concat_arrays(pair).take(order) for pair in zip(fast, slow, strict=True)]
-
-    def _fit(self, values: pa.LargeBinaryArray, messages: list[bytes | None]) -> Bool_B:
-        """Return which messages are present, small, flat and UTF-8, by cheap tests that may say no to more."""
-        offsets = np.frombuffer(values.buffers()[1], np.int64)[values.offset :][: len(values) + 1]
-        fit_B: Bool_B = np.diff(offsets) <= self._message_bytes_max
-        if values.null_count:
-            fit_B &= values.is_valid().to_numpy(zero_copy_only=False)
-        try:
-            values.cast(pa.large_string())
-        except pa.ArrowInvalid:
-            # The typed parser skips fields that nobody asked for without looking at their bytes.
-            fit_B &= [message is not None and _is_utf8(message) for message in messages]
-        if _may_nest_too_deep(values.buffers()[2], offsets):
-            fit_B &= [message is not None and _opens_few(message) for message in messages]
-        return fit_B
-
-    def _parse(self, messages: list[bytes | None], fit_B: Bool_B) -> tuple[list[msgspec.Struct], Bool_B]:
-        """Return a parsed message for each row (an empty one where none could be had), and where."""
-        assert self._parser is not None
-        decode = self._parser.decode
-        nothing = decode(b"{}")
-        # What is not fit is never parsed, and null is never fit.
-        documents = cast(
-            "list[bytes]",
-            messages
-            if fit_B.all()
-            else [message if fit else b"{}" for message, fit in zip(messages, fit_B.tolist(), strict=True)],
-        )
-        doubtful_B = ~fit_B
-        parsed: list[msgspec.Struct] = []
-        for start in range(0, len(documents), _MESSAGES_A_CALL):
-            some = documents[start : start + _MESSAGES_A_CALL]
-            try:
-                parsed += list(map(decode, some))
-            except msgspec.DecodeError:
-                for i, document in enumerate(some, start):
-                    try:
-                        parsed.append(decode(document))
-                    except msgspec.DecodeError:
-                        parsed.append(nothing)
-                        doubtful_B[i] = True
-        assert len(parsed) == len(messages), "row i is message i"
-        return parsed, doubtful_B
-
-    def _fast_columns(
-        self, parsed: list[msgspec.Struct], timestamps_us: Int_B, doubtful_B: Bool_B
-    ) -> list[pa.Array]:
-        """Return the typed columns of parsed messages; mark in ``doubtful_B`` the rows they are wrong for."""
-        fields = dict(
-            zip(
-                _field_names(self._rules),
-                zip(*map(msgspec.structs.astuple, parsed), strict=True),
-                strict=True,
+    def _columns(self, values: pa.LargeBinaryArray, timestamps_us: Int_B) -> list[pa.Array]:
+        if len(values) < _SCANNED_FROM or self._scanner is None:
+            return self._library.columns(values, timestamps_us)
+        batch = self._scanner.scan(values, timestamps_us)
+        doubtful = np.flatnonzero(batch.doubtful_B)
+        if len(doubtful):
+            batch.fill(
+                doubtful, self._library.columns(values.take(pa.array(doubtful)), timestamps_us[doubtful])
             )
-        )
-        count = len(parsed)
-        columns: dict[str, pa.Array] = {
-            "time_us": pa.array(timestamps_us),
-            "reason": pa.array(np.full(count, Reason.ACCEPTED, np.uint8)),
-        }
-        for rule in self._rules:
-            column = _column(rule, fields[rule.field], self.schema.field(rule.column).type, doubtful_B)
-            if rule.missing is not None and column.null_count:
-                doubtful_B |= column.is_null().to_numpy(zero_copy_only=False)
-            columns[rule.column] = column
-        return [
-            columns[field.name] if field.name in columns else pa.nulls(count, field.type)
-            for field in self._typed
-        ]
+        return batch.columns()
 
-    def _slow_columns(self, messages: Sequence[bytes | None], timestamps_us: Int_B) -> list[pa.Array]:
-        """Return the typed columns, each row as the exact route says."""
-        rows: list[dict[str, Any]] = []
-        for message, timestamp_us in zip(messages, timestamps_us.tolist(), strict=True):
-            row = self._exact.decode(message)
-            if isinstance(row, Rejected):
-                row = {"reason": row.reason, "detail": row.detail}
-            rows.append({"time_us": timestamp_us, "reason": Reason.ACCEPTED, **row})
-        return [pa.array([row.get(field.name) for row in rows], field.type) for field in self._typed]
-
-
-def _parser(ruled: tuple[Rule, ...]) -> msgspec.json.Decoder[Any] | None:
-    """Return a parser that admits just the types under which every rule of a field may accept it.
-
-    None where msgspec cannot name the fields (a quote, a backslash or a control character in a name).
-    """
-    names = _field_names(ruled)
-    if any(character in '"\\' or character < " " for name in names for character in name):
-        return None
-    struct = msgspec.defstruct(
-        "Fields",
-        [(f"field_{i}", _admitted(name, ruled), None) for i, name in enumerate(names)],
-        rename={f"field_{i}": name for i, name in enumerate(names)},
-        gc=False,  # holds nothing that could point back at it
-    )
-    return msgspec.json.Decoder(struct)
-
-
-def _admitted(name: str, ruled: tuple[Rule, ...]) -> Any:
-    roles = {rule.role for rule in ruled if rule.field == name}
-    kinds = reduce(operator.and_, (rule.kinds for rule in ruled if rule.field == name))
-    if roles == {"number"} or (roles == {"label"} and str not in kinds):
-        kinds -= {int}  # then msgspec reads integers straight into floats, of any size that float64 holds
-    # Integers beyond 64 bits are left to the exact route.
-    types: dict[type, Any] = {str: str, int: _Integer, float: float, bool: bool}
-    return reduce(operator.or_, (types[kind] for kind in types if kind in kinds), None)
-
-
-def _field_names(ruled: tuple[Rule, ...]) -> list[str]:
-    return list(dict.fromkeys(rule.field for rule in ruled))
-
-
-def _column(rule: Rule, values: tuple[Any, ...], dtype: pa.DataType, doubtful_B: Bool_B) -> pa.Array:
-    """Return one column; mark in ``doubtful_B`` the rows whose value the rule may refuse."""
-    if dtype == pa.float64():
-        # JSON has no NaN, so it can stand for null on the way. The parser admitted nothing but numbers.
-        return pa.array(np.array(values, np.float64), from_pandas=True)
-    if rule.role == "time":
-        return pa.array(_by_distinct(values, rule.read, doubtful_B), dtype)
-    kinds = set(map(type, values)) - {type(None)}
-    if rule.role == "category" and kinds <= {str}:
-        return _bounded(pa.array(values, dtype), doubtful_B)
-    # One JSON token a value. Tokens tell True, 1 and 1.0 apart, which a dict takes for one key.
-    tokens = msgspec.json.Encoder().encode_lines(values).decode().split("\n")[:-1]
-    if rule.role == "id" or (rule.role == "category" and kinds <= {int, bool}):
-        column = _bounded(pa.array(tokens, dtype), doubtful_B)
-        return pc.replace_with_mask(column, pc.equal(column, "null"), pa.scalar(None, dtype))
-    return pa.array(_by_distinct(tokens, partial(_read_token, rule), doubtful_B), dtype)
-
-
-def _read_token(rule: Rule, token: str) -> Any:
-    value = msgspec.json.decode(token)
-    return None if value is None else rule.read(value)
-
-
-def _by_distinct(values: Sequence[Any], read: Callable[[Any], Any], doubtful_B: Bool_B) -> list[Any]:
-    """Return ``read`` of each value, called once for each distinct one; None, and a mark, where it refuses."""
-    known: dict[Any, Any] = {None: None}
-    refused = set()
-    for value in set(values) - {None}:
+    @cached_property
+    def _scanner(self) -> Scanner | None:
+        # Numba is dear to import, and nobody who decodes no batch shall pay for it.
         try:
-            known[value] = read(value)
-        except Refused:
-            known[value] = None
-            refused.add(value)
-    if refused:
-        doubtful_B |= [value in refused for value in values]
-    return list(map(known.__getitem__, values))
+            from streamlearn.belt.scan import Scanner
 
-
-def _bounded(column: pa.Array, doubtful_B: Bool_B) -> pa.Array:
-    lengths = pc.binary_length(column).fill_null(0).to_numpy()
-    if lengths.max() > TEXT_BYTES_MAX:
-        doubtful_B |= lengths > TEXT_BYTES_MAX
-    return column
+            return Scanner(
+                self._rules,
+                class_tokens(self._event, self._task),
+                time_scale(self._event),
+                self._typed,
+                self._event.message_bytes_max,
+            )
+        except (ImportError, OSError):  # no Numba, none that loads, or none that compiles this
+            return None
 
 
 def _microseconds(timestamps_ms: pa.Array) -> Int_B:
     # A producer may write any 64 bits as a timestamp.
     clipped: Int_B = np.clip(timestamps_ms.to_numpy(), TIME_US_MIN // 1000, TIME_US_MAX // 1000)
     return clipped * 1000
-
-
-def _is_utf8(message: bytes) -> bool:
-    try:
-        message.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _opens_few(message: bytes) -> bool:
-    return message.count(b"[") + message.count(b"{") <= NESTING_MAX
-
-
-def _may_nest_too_deep(data: pa.Buffer | None, offsets: Int_B) -> bool:
-    """Return False only where no message can have more than ``NESTING_MAX`` brackets open.
-
-    A message that starts with a bracket has that one at least; what is left over, all in one message,
-    would have to make it too deep. So flat messages cost one look at the bytes of the batch as a whole.
-    """
-    if data is None:
-        return False
-    characters = np.frombuffer(data, np.uint8)
-    starts = offsets[:-1][np.diff(offsets) > 0]
-    started = np.count_nonzero(characters[starts] == ord("{"))
-    within = characters[offsets[0] : offsets[-1]]
-    opened = np.count_nonzero(within == ord("{")) + np.count_nonzero(within == ord("["))
-    return bool(opened - started >= NESTING_MAX)

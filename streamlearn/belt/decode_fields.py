@@ -169,9 +169,9 @@ def time_reader(event: Event) -> Callable[[Any], int]:
     >>> time_reader(Event(time="at", time_format="epoch_seconds", numeric=("x",)))(1.5)
     1500000
     """
-    if event.time_format == "iso8601":
+    scale = time_scale(event)
+    if scale is None:
         return _iso_microseconds
-    scale = _SCALE[event.time_format]
 
     def epoch_microseconds(value: Any) -> int:
         if not isinstance(value, (float, int)) or isinstance(value, bool) or value in (math.inf, -math.inf):
@@ -182,6 +182,15 @@ def time_reader(event: Event) -> Callable[[Any], int]:
         return _in_range(int(value) * scale)
 
     return epoch_microseconds
+
+
+def time_scale(event: Event) -> int | None:
+    """Return the microseconds in a unit of an event time that is a number; None where it is text.
+
+    >>> time_scale(Event(time="at", time_format="epoch_milliseconds", numeric=("x",)))
+    1000
+    """
+    return None if event.time_format == "iso8601" else _SCALE[event.time_format]
 
 
 def label_reader(event: Event, task: Task) -> Callable[[Any], float | str]:
@@ -195,8 +204,8 @@ def label_reader(event: Event, task: Task) -> Callable[[Any], float | str]:
     """
     if task == "regression":
         return _target
-    if event.classes is not None:
-        known = frozenset(_label_token(member) for member in event.classes)
+    known = class_tokens(event, task)
+    if event.classes is not None and known is not None:
 
         def known_class(value: Any) -> str:
             token = _label_token(int(value)) if _is_integral_float(value) else _label_token(value)
@@ -212,6 +221,19 @@ def label_reader(event: Event, task: Task) -> Callable[[Any], float | str]:
             return _label_token
         case _:
             assert_never(task)
+
+
+def class_tokens(event: Event, task: Task) -> frozenset[str] | None:
+    """Return the tokens of the classes that a label may be; None: of any class, or a number.
+
+    >>> sorted(class_tokens(Event(label="late", numeric=("x",)), "binary"))
+    ['0', '1', 'false', 'true']
+    """
+    if task == "regression":
+        return None
+    if event.classes is not None:
+        return frozenset(_label_token(member) for member in event.classes)
+    return None if task == "multiclass" else frozenset({"true", "false", "0", "1"})
 
 
 def _target(value: Any) -> float:
