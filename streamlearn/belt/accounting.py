@@ -1,16 +1,20 @@
-"""Counts what became of events, for people: the totals of a run and the metrics. Decides nothing."""
+"""Counts what became of events, for people: the totals of a run and the metrics. Decides nothing.
+
+Shape letters: J accepted events of a batch; S sources: topics times partitions.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from streamlearn.belt.accounting_kernels import COLUMNS, SEEN, count_sources
 from streamlearn.belt.shard import Alarm, Outcome
-from streamlearn.events import Int_B, Reason, TopicPartition
+from streamlearn.events import Reason, TopicPartition
 from streamlearn.telemetry import Telemetry
 
 ALARMS_KEPT = 50
@@ -30,6 +34,15 @@ class Totals:
     event_time_us: int | None = None  # the largest that was learned
 
 
+class _Counts(NamedTuple):
+    """A row of what ``count_sources`` counts."""
+
+    seen: int
+    accepted: int
+    learned: int
+    time_us: int
+
+
 class Accounts:
     """Takes note of outcomes."""
 
@@ -38,25 +51,46 @@ class Accounts:
         self._topics = topics
         self._telemetry = telemetry
         self._clock = clock
+        self._partitions = 1  # of each topic, as many as were met
+        self._counts_S4 = np.zeros((len(topics), COLUMNS), np.int64)
 
     def note(self, shard: str, outcome: Outcome) -> None:
         """Take note of one outcome."""
         totals = self.totals
-        totals.events_read += outcome.events.num_rows
-        totals.events_learned += outcome.events_learned
-        totals.events_rejected += outcome.events_rejected
         totals.drift_alarms += len(outcome.alarms)
         totals.last_alarms.extend(outcome.alarms)
-        self._by_partition(outcome)
-        if outcome.events_rejected:
+        seen = accepted = learned = 0
+        latest_us = totals.event_time_us
+        for partition, counts in self._by_partition(outcome):
+            seen += counts.seen
+            accepted += counts.accepted
+            learned += counts.learned
+            if counts.accepted:
+                latest_us = counts.time_us if latest_us is None else max(latest_us, counts.time_us)
+            self._telemetry.events_read(partition, counts.seen)
+            self._telemetry.events_learned(
+                partition,
+                learned=counts.learned,
+                predicted=counts.accepted - counts.learned,
+                rejected=counts.seen - counts.accepted,
+                event_time_seconds=counts.time_us / 1e6 if counts.accepted else None,
+            )
+        totals.events_read += seen
+        totals.events_learned += learned
+        totals.events_rejected += seen - accepted
+        totals.event_time_us = latest_us
+        if seen > accepted:
             self._by_reason(outcome)
-        if len(outcome.examples):
+        if accepted:
             time_us = outcome.accepted.column("time_us").to_numpy()
-            latest_us = int(time_us.max())
-            totals.event_time_us = max(latest_us, totals.event_time_us or latest_us)
             self._telemetry.event_delays(self._clock() - time_us / 1e6)
         for name, events in outcome.learned.items():
             self._telemetry.model_events_learned(name, events)
+        for name, steps in outcome.steps_skipped.items():
+            if steps:
+                self._telemetry.model_steps_skipped(name, steps)
+        for feature, events in outcome.overflowed.items():
+            self._telemetry.categories_overflowed(feature, events)
         for alarm in outcome.alarms:
             self._telemetry.drift_alarm(
                 shard=shard,
@@ -68,22 +102,20 @@ class Accounts:
                 offset=alarm.offset,
             )
 
-    def _by_partition(self, outcome: Outcome) -> None:
-        source_of_events, source_of_accepted = _sources(outcome.events), _sources(outcome.accepted)
-        time_us = outcome.accepted.column("time_us").to_numpy()
-        for source in np.unique(source_of_events).tolist():
-            partition = TopicPartition(self._topics[source >> 32], source & 0xFFFFFFFF)
-            own_B = source_of_accepted == source
-            seen, accepted = int((source_of_events == source).sum()), int(own_B.sum())
-            learned = int((own_B & outcome.examples.labelled_B).sum())
-            self._telemetry.events_read(partition, seen)
-            self._telemetry.events_learned(
-                partition,
-                learned=learned,
-                predicted=accepted - learned,
-                rejected=seen - accepted,
-                event_time_seconds=float(time_us[own_B].max()) / 1e6 if accepted else None,
-            )
+    def _by_partition(self, outcome: Outcome) -> Iterator[tuple[TopicPartition, _Counts]]:
+        """Yield the counts of each partition that has events here, sorted."""
+        column = outcome.events.column
+        topic_B, partition_B = column("topic").to_numpy(), column("partition").to_numpy()
+        reason_B, time_us = column("reason").to_numpy(), column("time_us").to_numpy()
+        labelled_J = outcome.examples.labelled_B
+        while partitions := count_sources(
+            topic_B, partition_B, reason_B, time_us, labelled_J, self._partitions, self._counts_S4
+        ):
+            self._partitions = partitions
+            self._counts_S4 = np.zeros((len(self._topics) * partitions, COLUMNS), np.int64)
+        for source in self._counts_S4[:, SEEN].nonzero()[0].tolist():
+            topic, number = divmod(source, self._partitions)
+            yield TopicPartition(self._topics[topic], number), _Counts(*self._counts_S4[source].tolist())
 
     def _by_reason(self, outcome: Outcome) -> None:
         reasons, counts = np.unique(outcome.events.column("reason").to_numpy(), return_counts=True)
@@ -92,10 +124,3 @@ class Accounts:
             if reason is not Reason.ACCEPTED:
                 self._telemetry.rejected(reason, count)
                 self.totals.rejections[reason.label] = self.totals.rejections.get(reason.label, 0) + count
-
-
-def _sources(events: pa.RecordBatch) -> Int_B:
-    """One integer a row that stands for its topic and partition."""
-    topic_B: Int_B = events.column("topic").to_numpy().astype(np.int64)
-    partition_B: Int_B = events.column("partition").to_numpy().astype(np.int64)
-    return (topic_B << 32) | partition_B

@@ -66,10 +66,16 @@ class ClassIndex:
 
     def encode(self, labels: pa.Array | Sequence[str | None]) -> Code_B:
         """Return the class index of each label token; ``NO_LABEL`` for null, ``TOO_MANY`` past the limit."""
-        encoded = pa.array(labels, pa.large_string()).dictionary_encode()
-        known = np.array([self._index(each) for each in encoded.dictionary.to_pylist()], np.int32)
-        codes = encoded.indices.fill_null(len(known)).to_numpy()
-        return np.asarray(np.append(known, np.int32(NO_LABEL))[codes], np.int32)
+        if not isinstance(labels, pa.Array):
+            labels = pa.array(labels, pa.large_string())
+        encoded = labels.dictionary_encode()
+        index_of = [self._index(each) for each in encoded.dictionary.to_pylist()]
+        codes = encoded.indices
+        if codes.null_count:
+            codes = codes.fill_null(len(index_of))
+            index_of.append(NO_LABEL)
+        codes_B: Code_B = np.array(index_of, np.int32).take(codes.to_numpy())
+        return codes_B
 
     def _index(self, label: str) -> int:
         if self._form_open:

@@ -1,7 +1,7 @@
-"""Detect drift: ADWIN and Page-Hinkley on a model's error, event by event, as River runs them.
+"""Detect drift: ADWIN and Page-Hinkley on a model's error, event by event, with River's numbers.
 
 Upholds `replay_equals_run`: a detector's state is a pure function of the errors in order. After an alarm a
-detector starts afresh, as River's do.
+detector starts afresh, as River's do. The arithmetic stands in drift_kernels.py.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from river import drift
 
+from streamlearn.belt.drift_kernels import (
+    ADWIN_COLUMNS,
+    ADWIN_LEVELS,
+    PAGE_HINKLEY_FRESH,
+    adwin,
+    page_hinkley,
+)
 from streamlearn.config import Drift
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
-from streamlearn.events import Float_B
+from streamlearn.events import Float_B, Float_BF
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +35,17 @@ class DriftAlarm:
 
 
 class _Detector(Protocol):
-    def update(self, errors: list[float]) -> list[int]:
+    def update(self, errors_B: Float_B) -> list[int]:
         """Take the errors in, in order; return the indices at which there was an alarm."""
         ...
 
-    def state(self) -> npt.NDArray[Any]: ...
+    def state(self) -> npt.NDArray[Any]:
+        """Return a copy of the whole state."""
+        ...
 
-    def restore(self, state: npt.NDArray[Any]) -> None: ...
+    def restore(self, state: npt.NDArray[Any]) -> None:
+        """Become what ``state`` returned. Raises CheckpointRefused on an array of another form."""
+        ...
 
 
 class DriftMonitor:
@@ -60,10 +70,9 @@ class DriftMonitor:
 
     def update(self, errors_B: Float_B) -> list[DriftAlarm]:
         """Take finite errors in, in shard order; return the alarms by index, then in configured order."""
-        errors = errors_B.tolist()
         found = []
         for name, detector in self._detectors.items():
-            indices = detector.update(errors)
+            indices = detector.update(errors_B)
             self.alarms[name] += len(indices)
             found += [DriftAlarm(name, index) for index in indices]
         return sorted(found, key=lambda alarm: alarm.index)
@@ -74,7 +83,7 @@ class DriftMonitor:
         return Snapshot(data={"alarms": dict(self.alarms)}, arrays=arrays)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Become what was snapshotted. Raises CheckpointRefused on another set of detectors."""
+        """Become what was snapshotted. Raises CheckpointRefused on other detectors or forms."""
         theirs = sorted(snapshot.arrays)
         if theirs != sorted(self._detectors):
             raise CheckpointRefused(
@@ -91,82 +100,79 @@ class Adwin:
 
     Source: Bifet and Gavalda 2007, doi:10.1137/1.9781611972771.42; ``river.drift.ADWIN``.
 
-    >>> Adwin(delta=0.002).update([0.0] * 1000 + [1.0] * 1000)
+    >>> Adwin(delta=0.002).update(np.repeat([0.0, 1.0], 1000))
     [1023]
     """
 
     def __init__(self, delta: float) -> None:
         self._delta = delta
-        self._window = self._fresh()
+        self._state_LM: Float_BF = np.zeros((1 + ADWIN_LEVELS, ADWIN_COLUMNS))
 
-    def _fresh(self) -> Any:
-        # The Rust object inside: River's Python around it costs twice as much as its work. What that adds
-        # is a new object after an alarm, which ``update`` does.
-        detector: Any = drift.ADWIN(delta=self._delta)  # type: ignore[no-untyped-call]
-        return detector._helper
+    @property
+    def width(self) -> int:
+        """How many errors the window holds."""
+        return int(self._state_LM[0, 0])
 
-    def update(self, errors: list[float]) -> list[int]:
-        alarms = []
-        take = self._window.update
-        for index, error in enumerate(errors):
-            if take(error):
-                alarms.append(index)
-                self._window = self._fresh()
-                take = self._window.update
+    @property
+    def estimation(self) -> float:
+        """Mean of the window; 0 where it is empty."""
+        return float(self._state_LM[0, 1] / max(1, self.width))
+
+    @property
+    def variance(self) -> float:
+        """Sum of the squared deviations within the window, as River's property of this name."""
+        return float(self._state_LM[0, 2])
+
+    def update(self, errors_B: Float_B) -> list[int]:
+        alarms_B = np.empty(len(errors_B), np.int64)
+        count = adwin(errors_B, self._delta, self._state_LM, alarms_B)
+        alarms: list[int] = alarms_B[:count].tolist()
         return alarms
 
-    def state(self) -> npt.NDArray[np.uint8]:
-        return np.frombuffer(self._window.__getstate__(), np.uint8).copy()
+    def state(self) -> Float_BF:
+        levels = np.count_nonzero(self._state_LM[1:, 0])
+        return self._state_LM[: 1 + levels].copy()
 
-    def restore(self, state: npt.NDArray[np.uint8]) -> None:
-        self._window = self._fresh()
-        self._window.__setstate__(state.tobytes())
+    def restore(self, state: npt.NDArray[Any]) -> None:
+        is_ours = state.dtype == np.float64 and state.ndim == 2 and state.shape[1] == ADWIN_COLUMNS
+        if not is_ours or not 1 <= len(state) <= 1 + ADWIN_LEVELS:
+            raise _other_form("adwin", state)
+        self._state_LM[:] = 0.0
+        self._state_LM[: len(state)] = state
 
 
 class PageHinkley:
     """Page-Hinkley, both ways, with River's own defaults beside ``delta`` and ``threshold``.
 
-    The recurrence of ``river.drift.PageHinkley`` to the last bit, in local floats: River's costs three
-    times as much. Source: Page 1954, doi:10.2307/2333009; ``river.drift.PageHinkley``.
+    Source: Page 1954, doi:10.2307/2333009; ``river.drift.PageHinkley``.
 
-    >>> PageHinkley(delta=0.005, threshold=50.0).update([0.0] * 1000 + [1.0] * 1000)
+    >>> PageHinkley(delta=0.005, threshold=50.0).update(np.repeat([0.0, 1.0], 1000))
     [1051]
     """
-
-    _EVENTS_MIN = 30
-    _FADING = 1 - 0.0001
-    _START = (0.0, 0.0, 0.0, 0.0, float("inf"), -1.0)
 
     def __init__(self, delta: float, threshold: float) -> None:
         self._delta = delta
         self._threshold = threshold
-        # events, mean, faded sums of (deviation - delta) and (deviation + delta), the first's minimum, the
-        # second's maximum
-        self._state: tuple[float, ...] = self._START
+        self._state = np.array(PAGE_HINKLEY_FRESH)
 
-    def update(self, errors: list[float]) -> list[int]:
-        alarms = []
-        events, mean, increase, decrease, lowest, highest = self._state
-        delta, threshold, fading, events_min = self._delta, self._threshold, self._FADING, self._EVENTS_MIN
-        for index, error in enumerate(errors):
-            events += 1.0
-            mean += (1.0 / events) * (error - mean)
-            deviation = error - mean
-            # Left to right, as River adds; another order gives other last bits.
-            increase = fading * increase + deviation - delta
-            decrease = fading * decrease + deviation + delta
-            if increase < lowest:
-                lowest = increase
-            if decrease > highest:
-                highest = decrease
-            if events >= events_min and (increase - lowest > threshold or highest - decrease > threshold):
-                alarms.append(index)
-                events, mean, increase, decrease, lowest, highest = self._START
-        self._state = (events, mean, increase, decrease, lowest, highest)
+    def update(self, errors_B: Float_B) -> list[int]:
+        alarms_B = np.empty(len(errors_B), np.int64)
+        count = page_hinkley(errors_B, self._delta, self._threshold, self._state, alarms_B)
+        alarms: list[int] = alarms_B[:count].tolist()
         return alarms
 
     def state(self) -> Float_B:
-        return np.array(self._state)
+        return self._state.copy()
 
-    def restore(self, state: Float_B) -> None:
-        self._state = tuple(state.tolist())
+    def restore(self, state: npt.NDArray[Any]) -> None:
+        if state.dtype != np.float64 or state.shape != self._state.shape:
+            raise _other_form("page_hinkley", state)
+        self._state = state.copy()
+
+
+def _other_form(detector: str, state: npt.NDArray[Any]) -> CheckpointRefused:
+    return CheckpointRefused(
+        f"the checkpoint holds {detector} as {state.dtype} of shape {state.shape}, in the form of another "
+        "version of streamlearn",
+        remedy="go on with the version that wrote it, or start this stream anew with another checkpoint.path",
+    )

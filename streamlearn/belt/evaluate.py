@@ -1,6 +1,6 @@
 """Evaluate: judge what was predicted before learning, over all events and over the newest ones.
 
-Shape letters: B events of a batch, of which J are judged.
+Shape letters: B events of a batch, of which J are judged; C classes.
 
 Upholds `predict_before_learn` on the judging side: only ``Predictions`` are read here, and no model. Upholds
 `replay_equals_run`: an ``Evaluator`` is a pure function of the labelled events in order. Upholds
@@ -12,18 +12,25 @@ all. A classifier that said nothing is judged: it is wrong.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from streamlearn.belt.evaluate_kernels import (
+    THE_TRUE_CLASS,
+    class_errors,
+    judge_classes,
+    judge_values,
+    score_errors,
+    value_errors,
+)
 from streamlearn.belt.metrics import Columns, Tally, Window
-from streamlearn.belt.metrics_classification import AnomalyTally, BinaryTally, MulticlassTally, log_loss
+from streamlearn.belt.metrics_classification import AnomalyTally, BinaryTally, MulticlassTally
 from streamlearn.belt.metrics_regression import RegressionTally
 from streamlearn.config import Task
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
-from streamlearn.events import Code_B, Examples, Float_B, Int_B, Predictions
+from streamlearn.events import Code_B, Examples, Float_B, Float_BC, Int_B, Predictions
 
 _TALLIES: dict[Task, type[Tally]] = {
     "binary": BinaryTally,
@@ -34,6 +41,7 @@ _TALLIES: dict[Task, type[Tally]] = {
 
 _CUMULATIVE = "cumulative/"
 _WINDOW = "window/"
+_NO_SHARES: Float_BC = np.empty((0, 0))
 
 
 class Evaluator:
@@ -75,7 +83,7 @@ class Evaluator:
         """Return the metrics that are defined by now, all finite, by name.
 
         A metric that is not defined yet, or for which the model gives nothing (no probabilities: no log
-        loss), is absent. The sliding ones cost about 30 ns an event of the window.
+        loss), is absent. The sliding ones cost about 10 ns an event of the window.
         """
         if not self.events_judged:
             return {}
@@ -130,48 +138,66 @@ def errors_of(task: Task, predictions: Predictions, examples: Examples) -> tuple
     >>> errors_of("regression", Predictions(np.arange(3), value_B=np.array([4.0, 7.0, 5.0])), examples)
     (array([0, 2]), array([1., 3.]))
     """
-    rows_J = _judged_rows(task, predictions, examples)
+    assert len(predictions) == len(examples), "predict_before_learn: one prediction for each event"
+    rows_J, errors_J = np.empty(len(examples), np.int64), np.empty(len(examples))
+    target_B, labelled_B = examples.target_B, examples.labelled_B
     if task in ("binary", "multiclass"):
-        return rows_J, (examples.target_B[rows_J] != _classes_said(predictions)[rows_J]).astype(np.float64)
-    value_J = _values_said(predictions)[rows_J]
-    if task == "anomaly":
-        return rows_J, np.abs(np.clip(value_J, 0.0, 1.0) - (examples.target_B[rows_J] == 1))
-    with np.errstate(over="ignore"):
-        errors_J = np.abs(examples.target_B[rows_J] - value_J)
-    finite_J = np.isfinite(errors_J)
-    return rows_J[finite_J], errors_J[finite_J]
+        judged = class_errors(target_B, labelled_B, _classes_said(predictions), rows_J, errors_J)
+    elif task == "anomaly":
+        judged = score_errors(target_B, labelled_B, _values_said(predictions), rows_J, errors_J)
+    else:
+        judged = value_errors(target_B, labelled_B, _values_said(predictions), rows_J, errors_J)
+    return rows_J[:judged], errors_J[:judged]
 
 
 def _judged(task: Task, predictions: Predictions, examples: Examples) -> Columns:
-    """Return the columns of judged events that the task's tally takes."""
-    rows_J = _judged_rows(task, predictions, examples)
-    truth_J = examples.target_B[rows_J]
-    if task in ("regression", "anomaly"):
-        return {"truth": truth_J, "said": _values_said(predictions)[rows_J]}
-    columns: dict[str, npt.NDArray[Any]] = {"truth": truth_J, "said": _classes_said(predictions)[rows_J]}
-    if predictions.probability_BC is None:
-        absent_J = np.full(len(rows_J), np.nan)
-        return {**columns, "share": absent_J, "loss": absent_J}
-    # A share that was not given counts as 0, as Predictions says.
-    class_J = 1 if task == "binary" else truth_J
-    given_J = predictions.probability_BC[rows_J, class_J] if len(rows_J) else np.zeros(0)
-    share_J = np.clip(np.nan_to_num(given_J, nan=0.0), 0.0, 1.0)
-    return {**columns, "share": share_J, "loss": log_loss(share_J, truth_J == class_J)}
-
-
-def _judged_rows(task: Task, predictions: Predictions, examples: Examples) -> Int_B:
+    """Return the columns of judged events, as the task's tally takes them."""
     if task in ("binary", "multiclass"):
-        return np.flatnonzero(examples.labelled_B)
-    return np.flatnonzero(examples.labelled_B & ~np.isnan(_values_said(predictions)))
+        return _judged_classes(1 if task == "binary" else THE_TRUE_CLASS, predictions, examples)
+    target_B = examples.target_B
+    truth_B, said_B = np.empty_like(target_B), np.empty(len(examples))
+    judged = judge_values(target_B, examples.labelled_B, _values_said(predictions), truth_B, said_B)
+    return _first(judged, {"truth": truth_B, "said": said_B})
+
+
+def _judged_classes(judged_class: int, predictions: Predictions, examples: Examples) -> Columns:
+    events = len(examples)
+    share_BC = predictions.probability_BC
+    if share_BC is None:
+        share_BC = _NO_SHARES
+    else:
+        assert share_BC.shape == (events, len(examples.classes)), "a share for each event and class"
+    truth_B, said_B = np.empty(events, np.int32), np.empty(events, np.int32)
+    share_B, loss_B = np.empty(events), np.empty(events)
+    judged = judge_classes(
+        examples.target_B,
+        examples.labelled_B,
+        _classes_said(predictions),
+        share_BC,
+        judged_class,
+        truth_B,
+        said_B,
+        share_B,
+        loss_B,
+    )
+    return _first(judged, {"truth": truth_B, "said": said_B, "share": share_B, "loss": loss_B})
+
+
+def _first(events: int, columns: Columns) -> Columns:
+    if events == len(columns["truth"]):
+        return columns
+    return {name: column[:events] for name, column in columns.items()}
 
 
 def _classes_said(predictions: Predictions) -> Code_B:
     assert predictions.class_B is not None, "a classifier fills class_B"
+    assert len(predictions.class_B) == len(predictions), "a class for each event"  # kernels check no bounds
     return predictions.class_B
 
 
 def _values_said(predictions: Predictions) -> Float_B:
     assert predictions.value_B is not None, "regression and anomaly fill value_B"
+    assert len(predictions.value_B) == len(predictions), "a value for each event"
     return predictions.value_B
 
 

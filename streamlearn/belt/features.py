@@ -1,25 +1,30 @@
 """From typed columns to what learners look at: missing values filled in, categories encoded.
 
-The running means are shard state. They are sums in event order, so they do not depend on how events
-were batched (`replay_equals_run`), and an event's own value never fills in for itself.
+The running means are shard state. They are sums in event order (features_kernels.py), so they do not depend on
+how events were batched (`replay_equals_run`), and an event's own value never fills in for itself.
 """
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pyarrow as pa
 
+from streamlearn.belt.features_kernels import fill_rows
 from streamlearn.config import Event
 from streamlearn.contracts import Snapshot
 from streamlearn.events import (
     CATEGORICAL_PREFIX,
     MISSING_CATEGORY,
     NUMERIC_PREFIX,
-    Bool_BF,
     Categorical,
     Features,
-    Float_BF,
 )
+
+_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+_capsule_pointer.restype = ctypes.c_void_p
 
 
 class FeatureBuilder:
@@ -36,41 +41,37 @@ class FeatureBuilder:
         self._fill_with_mean = event.missing == "mean"
         self._sums_F = np.zeros(len(event.numeric))
         self._counts_F = np.zeros(len(event.numeric), np.int64)
+        self._schema = pa.schema([])  # of the last batch, and where in it the numeric features stand
+        self._children_F = np.zeros(0, np.int64)
 
     def build(self, events: pa.RecordBatch) -> Features:
         """Return the features of accepted events, in their order, and take their values into the means."""
-        columns = [
-            events.column(NUMERIC_PREFIX + name).to_numpy(zero_copy_only=False) for name in self._numeric
-        ]
+        if events.schema != self._schema:
+            self._find_columns(events.schema)
         shape = (events.num_rows, len(self._numeric))
-        numeric_BF = np.stack(columns, axis=1) if columns else np.empty(shape)
-        missing_BF = np.isnan(numeric_BF)
-        if self._fill_with_mean:
-            numeric_BF = self._filled_with_mean(numeric_BF, missing_BF)
-        else:
-            numeric_BF[missing_BF] = 0.0
+        numeric_BF, missing_BF = np.empty(shape), np.empty(shape, np.bool_)
+        _, exported = events.__arrow_c_array__()
+        fill_rows(
+            _address(exported),
+            self._children_F,
+            self._fill_with_mean,
+            self._sums_F,
+            self._counts_F,
+            numeric_BF,
+            missing_BF,
+        )
         return Features(
             numeric_names=self._numeric,
-            numeric_BF=np.ascontiguousarray(numeric_BF),
+            numeric_BF=numeric_BF,
             missing_BF=missing_BF,
             categorical=tuple(_encoded(name, events) for name in self._categorical),
         )
 
-    def _filled_with_mean(self, numeric_BF: Float_BF, missing_BF: Bool_BF) -> Float_BF:
-        if not numeric_BF.size:
-            return numeric_BF
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            # accumulate adds one row after the other: np.sum would pair them by batch size.
-            known_BF = np.where(missing_BF, 0.0, numeric_BF)
-            sums_BF = np.add.accumulate(np.vstack([self._sums_F, known_BF]), axis=0)
-            if missing_BF.any():
-                counts_BF = np.add.accumulate(np.vstack([self._counts_F, ~missing_BF]), axis=0)
-                means_BF = sums_BF[:-1] / counts_BF[:-1]
-                fill_BF = np.where(np.isfinite(means_BF), means_BF, 0.0)
-                numeric_BF = np.where(missing_BF, fill_BF, numeric_BF)
-        self._sums_F = sums_BF[-1].copy()
-        self._counts_F = self._counts_F + (~missing_BF).sum(axis=0)
-        return numeric_BF
+    def _find_columns(self, schema: pa.Schema) -> None:
+        names = [NUMERIC_PREFIX + name for name in self._numeric]
+        assert all(schema.field(name).type == pa.float64() for name in names), "the decoder gives float64"
+        self._schema = schema
+        self._children_F = np.array([schema.get_field_index(name) for name in names], np.int64)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(arrays={"sums": self._sums_F.copy(), "counts": self._counts_F.copy()})
@@ -78,6 +79,12 @@ class FeatureBuilder:
     def restore(self, snapshot: Snapshot) -> None:
         self._sums_F = np.array(snapshot.arrays["sums"])
         self._counts_F = np.array(snapshot.arrays["counts"])
+
+
+def _address(exported: object) -> int:
+    """Return the address of an ``ArrowArray``, which lives as long as the capsule that holds it."""
+    address: int = _capsule_pointer(exported, b"arrow_array")
+    return address
 
 
 def _encoded(name: str, events: pa.RecordBatch) -> Categorical:

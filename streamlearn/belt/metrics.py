@@ -1,10 +1,7 @@
-"""What every metric is made of: sums that do not see batches, a logarithm that does not see the CPU, a window.
+"""What the metrics of every task are made of: a tally of all events, and a window of the newest ones.
 
-Shape letters: B judged events of a batch.
-
-Upholds `replay_equals_run` for evaluation: a sum here is the same bits however the events were cut
-into batches, since it always adds one event after the other to what it carried; and a ``Window``
-holds the same events whatever came how.
+Upholds `replay_equals_run` for evaluation: a ``Window`` holds the same events whatever came how, and a tally
+counts in compiled loops (metrics_kernels.py) that see events and no batches.
 
 A **tally** keeps the cumulative metrics of one task in memory that does not grow with the events. The
 sliding metrics are a fresh tally that is given the events of the window, so both mean the same.
@@ -12,20 +9,14 @@ sliding metrics are a fresh tally that is given the events of the window, so bot
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from streamlearn.events import Float_B
-
 # What is kept of judged events: columns of one length, by name. A tally says which it needs.
 Columns = Mapping[str, npt.NDArray[Any]]
-
-_SQRT_HALF = math.sqrt(0.5)
-_LN_2 = math.log(2.0)
 
 
 class Tally(Protocol):
@@ -48,46 +39,6 @@ class Tally(Protocol):
     def restore(self, state: Columns) -> None:
         """Become what ``state`` returned."""
         ...
-
-
-def sequential_sum(carried: float, values_B: Float_B) -> float:
-    """Add the values to what was carried, strictly one after the other.
-
-    ``numpy.sum`` adds in pairs, in an order that depends on where a batch ends; this does not.
-
-    >>> tenths = np.full(10, 0.1)
-    >>> sequential_sum(sequential_sum(0.0, tenths[:3]), tenths[3:]) == sequential_sum(0.0, tenths)
-    True
-    """
-    terms = np.empty(len(values_B) + 1)
-    terms[0] = carried
-    terms[1:] = values_B
-    return float(np.add.accumulate(terms)[-1])
-
-
-def logarithm(x_B: Float_B) -> Float_B:
-    """Return the natural logarithm of positive, normal numbers, within 4 units in the last place.
-
-    ``numpy.log`` is one function on a CPU with AVX-512 and another one elsewhere, and their last bits
-    differ; a sum of them would give one stream two digests. This takes exact steps and the four
-    operations of IEEE 754 only: the same bits for a number wherever it stands, on every machine.
-    Source: ln m = 2 artanh((m - 1) / (m + 1)), Abramowitz and Stegun 4.1.27 and 4.6.33.
-
-    >>> logarithm(np.array([1.0, 0.25])).tolist() == [0.0, math.log(0.25)]
-    True
-    """
-    mantissa_B, exponent_B = np.frexp(x_B)
-    below_B = mantissa_B < _SQRT_HALF  # bring the mantissa around 1, where the series is short
-    mantissa_B = np.where(below_B, mantissa_B * 2.0, mantissa_B)
-    ratio_B = (mantissa_B - 1.0) / (mantissa_B + 1.0)
-    square_B = ratio_B * ratio_B  # at most 0.0295, so the first term left out is below 2e-18
-    series_B = np.full(len(x_B), 1.0 / 21.0)
-    for odd in range(19, 0, -2):
-        series_B *= square_B
-        series_B += 1.0 / odd
-    series_B *= 2.0 * ratio_B
-    result: Float_B = (exponent_B - below_B) * _LN_2 + series_B
-    return result
 
 
 class Window:
@@ -117,7 +68,11 @@ class Window:
         kept = min(count, self._events_max)
         until_end = min(kept, self._events_max - self._next)
         for name, ring in self._rings.items():
-            newest = columns[name][count - kept :]
+            newest = columns[name]
+            if until_end == count:  # nearly always, and half the work for a small batch
+                ring[self._next : self._next + count] = newest
+                continue
+            newest = newest[count - kept :]
             ring[self._next : self._next + until_end] = newest[:until_end]
             ring[: kept - until_end] = newest[until_end:]
         self._next = (self._next + kept) % self._events_max

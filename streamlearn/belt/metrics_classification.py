@@ -2,7 +2,7 @@
 
 Shape letters: B judged events of a batch, C classes, T thresholds of the ROC curve.
 
-What is counted is integers, and two sums (`replay_equals_run`: see metrics.py). Where a metric is
+What is counted is integers, and two sequential sums (`replay_equals_run`). Where a metric is
 not defined (an F1 where the positive class was neither seen nor said, a ROC AUC where only one class
 was seen) it is absent, where River says 0.0.
 
@@ -23,89 +23,83 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from streamlearn.belt.metrics import Columns, logarithm, sequential_sum
+from streamlearn.belt.metrics import Columns
+from streamlearn.belt.metrics_kernels import (
+    THRESHOLDS_T,
+    count_classes,
+    count_losses,
+    count_scores,
+    count_shares,
+)
 from streamlearn.events import Bool_B, Code_B, Float_B
 
 _Counts = npt.NDArray[np.int64]
-
-# River's ROCAUC: ten thresholds, the outer ones moved by 1e-7 so that 0 and 1 lie inside.
-_THRESHOLDS_T = np.array([-1e-7, *(i / 9 for i in range(1, 9)), 1.0 + 1e-7])
-_SHARE_MIN = 1e-15  # River's clamp: no single event costs more than 34.5
-
-
-def log_loss(share_B: Float_B, wanted_B: Bool_B) -> Float_B:
-    """Return each event's loss: ``-ln(share)`` where the class was the true one, else ``-ln(1 - share)``.
-
-    Parameters
-    ----------
-    share_B
-        Shares in 0..1 of one class; they are clamped to 1e-15..1-1e-15, as River does.
-    wanted_B
-        Whether that class was the true one.
-
-    >>> log_loss(np.array([0.5, 1.0]), np.array([True, False])).round(2).tolist()
-    [0.69, 34.54]
-    """
-    clamped_B = np.clip(share_B, _SHARE_MIN, 1.0 - _SHARE_MIN)
-    return -logarithm(np.where(wanted_B, clamped_B, 1.0 - clamped_B))
 
 
 class ClassCounts:
     """For each class how often it was true, how often it was said, and how often both at once.
 
     That is all of the confusion matrix that the metrics need, so it grows with the classes and not
-    with their square. ``counts_3C`` has a column for each class up to the highest one met.
+    with their square. ``counts()`` has a column for each class up to the highest one met.
 
     >>> counts = ClassCounts()
-    >>> counts.add(np.array([0, 1, 1, 2]), np.array([0, 1, -1, 1]))
+    >>> counts.add(np.array([0, 1, 1, 2], np.int32), np.array([0, 1, -1, 1], np.int32))
     >>> counts.accuracy(), counts.balanced_accuracy(), counts.f1(1)
     (0.5, 0.5, 0.5)
     """
 
     def __init__(self) -> None:
-        self.counts_3C: _Counts = np.zeros((3, 0), np.int64)  # true, said, both
-        self.silent = 0  # events for which nothing was said
+        self._room_3C: _Counts = np.zeros((3, 2), np.int64)  # true, said, both; columns behind the last are 0
+        self._silent = np.zeros(1, np.int64)
+
+    def counts(self) -> _Counts:
+        """Return how often each class was true, was said, and both: int64, 3 x C, a view."""
+        met = np.flatnonzero(self._room_3C[0] + self._room_3C[1])
+        return self._room_3C[:, : met[-1] + 1 if len(met) else 0]
+
+    @property
+    def silent(self) -> int:
+        """Events for which nothing was said."""
+        return int(self._silent[0])
 
     def add(self, truth_B: Code_B, said_B: Code_B) -> None:
-        if not len(truth_B):
-            return
-        known = self.counts_3C.shape[1]
-        classes = max(known, int(truth_B.max()) + 1, int(said_B.max()) + 1)
-        if classes > known:
-            self.counts_3C = np.pad(self.counts_3C, ((0, 0), (0, classes - known)))
-        spoken_B = said_B[said_B >= 0]
-        self.counts_3C[0] += np.bincount(truth_B, minlength=classes)
-        self.counts_3C[1] += np.bincount(spoken_B, minlength=classes)
-        self.counts_3C[2] += np.bincount(truth_B[truth_B == said_B], minlength=classes)
-        self.silent += len(said_B) - len(spoken_B)
+        """Count events; ``said_B`` is -1 where nothing was said."""
+        classes = count_classes(truth_B, said_B, self._room_3C, self._silent)
+        if classes:  # half as many again, so that growing by one class a batch does not copy each time
+            more = max(classes, self._room_3C.shape[1] * 3 // 2) - self._room_3C.shape[1]
+            self._room_3C = np.pad(self._room_3C, ((0, 0), (0, more)))
+            count_classes(truth_B, said_B, self._room_3C, self._silent)
 
     def accuracy(self) -> float:
         """Share of events whose class was said (``river.metrics.Accuracy``)."""
-        return int(self.counts_3C[2].sum()) / int(self.counts_3C[0].sum())
+        true, _, both = self._room_3C.sum(axis=1).tolist()
+        return float(both / true)
 
     def balanced_accuracy(self) -> float:
         """Mean recall of the classes that were true at least once (``BalancedAccuracy``)."""
-        true_C, _, both_C = self.counts_3C[:, self.counts_3C[0] > 0]
+        true_C, _, both_C = self._room_3C[:, self._room_3C[0] > 0]
         return float(np.mean(both_C / true_C))
 
     def f1(self, positive: int) -> float | None:
         """F1 of one class (``river.metrics.F1``); None where it was neither true nor said."""
-        if positive >= self.counts_3C.shape[1]:
+        if positive >= self._room_3C.shape[1]:
             return None
-        true, said, both = self.counts_3C[:, positive].tolist()
+        true, said, both = self._room_3C[:, positive].tolist()
         return 2.0 * both / (true + said) if true + said else None
 
     def macro_f1(self) -> float:
         """Mean F1 of the classes that were true or said, silence among them (``river.metrics.MacroF1``)."""
-        true_C, said_C, both_C = self.counts_3C[:, (self.counts_3C[0] + self.counts_3C[1]) > 0]
+        true_C, said_C, both_C = self._room_3C[:, (self._room_3C[0] + self._room_3C[1]) > 0]
         return float(np.sum(2.0 * both_C / (true_C + said_C))) / (len(true_C) + (self.silent > 0))
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        return {"classes": self.counts_3C.copy(), "silent": np.array([self.silent])}
+        return {"classes": self.counts().copy(), "silent": self._silent.copy()}
 
     def restore(self, state: Columns) -> None:
-        self.counts_3C = np.array(state["classes"], np.int64)
-        self.silent = int(state["silent"][0])
+        counts_3C = state["classes"]
+        self._room_3C = np.zeros((3, max(2, counts_3C.shape[1])), np.int64)
+        self._room_3C[:, : counts_3C.shape[1]] = counts_3C
+        self._silent = np.array(state["silent"], np.int64)
 
 
 class RocCounts:
@@ -119,12 +113,11 @@ class RocCounts:
 
     def __init__(self) -> None:
         # [was it positive, how many thresholds its score is above]
-        self.counts: _Counts = np.zeros((2, len(_THRESHOLDS_T) + 1), np.int64)
+        self.counts: _Counts = np.zeros((2, len(THRESHOLDS_T) + 1), np.int64)
 
     def add(self, positive_B: Bool_B, score_B: Float_B) -> None:
-        above_B = np.searchsorted(_THRESHOLDS_T, score_B, side="left")
-        cell_B = above_B + positive_B * self.counts.shape[1]
-        self.counts += np.bincount(cell_B, minlength=self.counts.size).reshape(self.counts.shape)
+        """Count events by score; a score that is not a number is not allowed."""
+        count_scores(positive_B, score_B, self.counts)
 
     def roc_auc(self) -> float | None:
         """Area under the curve (``river.metrics.ROCAUC``); None until both classes were seen."""
@@ -154,17 +147,12 @@ class BinaryTally:
     def __init__(self) -> None:
         self._classes = ClassCounts()
         self._roc = RocCounts()
-        self._loss_sum = 0.0
-        self._brier_sum = 0.0
+        self._sums = np.zeros(2)  # of log losses, of Brier scores
 
     def add(self, judged: Columns) -> None:
-        self._classes.add(judged["truth"], judged["said"])
-        given_B = ~np.isnan(judged["share"])
-        share_B = judged["share"][given_B]
-        positive_B = judged["truth"][given_B] == 1
-        self._roc.add(positive_B, share_B)
-        self._loss_sum = sequential_sum(self._loss_sum, judged["loss"][given_B])
-        self._brier_sum = sequential_sum(self._brier_sum, (share_B - positive_B) ** 2)
+        truth_B = judged["truth"]
+        self._classes.add(truth_B, judged["said"])
+        count_shares(truth_B, judged["share"], judged["loss"], self._roc.counts, self._sums)
 
     def metrics(self) -> dict[str, float]:
         found: dict[str, float | None] = {
@@ -174,22 +162,23 @@ class BinaryTally:
         }
         given = int(self._roc.counts.sum())
         if given:
-            found["log_loss"] = self._loss_sum / given
+            loss_sum, brier_sum = self._sums.tolist()
+            found["log_loss"] = loss_sum / given
             found["roc_auc"] = self._roc.roc_auc()
-            found["brier"] = self._brier_sum / given
+            found["brier"] = brier_sum / given
         return {name: value for name, value in found.items() if value is not None}
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         return {
             **self._classes.state(),
             "roc": self._roc.counts.copy(),
-            "sums": np.array([self._loss_sum, self._brier_sum]),
+            "sums": self._sums.copy(),
         }
 
     def restore(self, state: Columns) -> None:
         self._classes.restore(state)
         self._roc.counts = np.array(state["roc"], np.int64)
-        self._loss_sum, self._brier_sum = state["sums"].tolist()
+        self._sums = np.array(state["sums"], np.float64)
 
 
 class MulticlassTally:
@@ -207,14 +196,12 @@ class MulticlassTally:
 
     def __init__(self) -> None:
         self._classes = ClassCounts()
-        self._losses = 0
-        self._loss_sum = 0.0
+        self._losses = np.zeros(1, np.int64)
+        self._loss_sum = np.zeros(1)
 
     def add(self, judged: Columns) -> None:
         self._classes.add(judged["truth"], judged["said"])
-        loss_B = judged["loss"][~np.isnan(judged["loss"])]
-        self._losses += len(loss_B)
-        self._loss_sum = sequential_sum(self._loss_sum, loss_B)
+        count_losses(judged["loss"], self._losses, self._loss_sum)
 
     def metrics(self) -> dict[str, float]:
         found = {
@@ -222,21 +209,21 @@ class MulticlassTally:
             "balanced_accuracy": self._classes.balanced_accuracy(),
             "f1": self._classes.macro_f1(),
         }
-        if self._losses:
-            found["log_loss"] = self._loss_sum / self._losses
+        if self._losses[0]:
+            found["log_loss"] = float(self._loss_sum[0] / self._losses[0])
         return found
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         return {
             **self._classes.state(),
-            "losses": np.array([self._losses]),
-            "sums": np.array([self._loss_sum]),
+            "losses": self._losses.copy(),
+            "sums": self._loss_sum.copy(),
         }
 
     def restore(self, state: Columns) -> None:
         self._classes.restore(state)
-        self._losses = int(state["losses"][0])
-        self._loss_sum = float(state["sums"][0])
+        self._losses = np.array(state["losses"], np.int64)
+        self._loss_sum = np.array(state["sums"], np.float64)
 
 
 class AnomalyTally:

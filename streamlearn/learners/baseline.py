@@ -1,15 +1,16 @@
 """Baselines: what a model must beat to be worth its keep, scored beside every model.
 
-Shape letters: B events of a batch, C classes.
-
 Upholds `predict_before_learn` (event i is predicted from the labels before i alone), `replay_equals_run` (what is
 said and learned is the same bits however the events are cut into batches; a class of the batch
-that was not learned yet has no share) and `reads_are_pure` (``predict`` changes nothing).
+that was not learned yet has no share) and `reads_are_pure` (``predict`` changes nothing). What is said stands in
+baseline_kernels.py.
+
+Shape letters: B events of a batch, C classes.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import numpy.typing as npt
 from streamlearn.config import Task
 from streamlearn.contracts import Learner, Snapshot
 from streamlearn.errors import CheckpointRefused
-from streamlearn.events import Bool_B, Code_B, Examples, Float_B, Float_BC, Int_B, Predictions
+from streamlearn.events import Bool_B, Examples, Predictions
+from streamlearn.learners.baseline_kernels import last_class, last_value, majority, prior, running_mean
 
 
 def baselines(task: Task) -> list[Learner]:
@@ -38,14 +40,34 @@ def baselines(task: Task) -> list[Learner]:
     return [Majority(), LastClass()]
 
 
-class _Baseline(ABC):
-    """What all share: how many labels were learned, and predicting with and without learning."""
+def _room_for_classes(examples: Examples) -> Predictions:
+    """Return predictions of classes and shares that are yet to be written."""
+    events = len(examples)
+    share_BC = np.empty((events, len(examples.classes)))
+    return Predictions(np.empty(events, np.int64), np.empty(events, np.int32), share_BC)
+
+
+def _room_for_values(examples: Examples) -> Predictions:
+    """Return predictions of values that are yet to be written."""
+    return Predictions(np.empty(len(examples), np.int64), value_B=np.empty(len(examples)))
+
+
+class _Baseline:
+    """What all share: a state in one array, how many labels were learned, predicting with and without learning."""
 
     name: str
     engine = "baseline"
     rule: str  # for people
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        kernel: Callable[..., int],  # of baseline_kernels.py
+        room: Callable[[Examples], Predictions],  # makes what the kernel writes to
+        state: npt.NDArray[Any],
+    ) -> None:
+        self._kernel = kernel
+        self._room = room
+        self._state = state
         self._events_learned = 0
 
     @property
@@ -54,21 +76,19 @@ class _Baseline(ABC):
 
     def predict(self, examples: Examples) -> Predictions:
         """Predict all events from what was learned before this batch. Changes nothing."""
-        nothing_B = np.zeros(len(examples), dtype=np.bool_)
-        return self._predict(examples, nothing_B, np.full(len(examples), self._events_learned))
+        nothing_B = np.zeros(len(examples), np.bool_)
+        predictions, _ = self._run(examples, nothing_B, self._state_for(examples).copy())
+        return predictions
 
     def predict_then_learn(self, examples: Examples) -> Predictions:
         """Predict each event from the labels before it, then learn its label, if it has one."""
-        learned_B = np.cumsum(examples.labelled_B, dtype=np.int64)
-        version_B = self._events_learned + learned_B - examples.labelled_B
-        predictions = self._predict(examples, examples.labelled_B, version_B)
-        self._learn(examples.target_B[examples.labelled_B])
-        self._events_learned += int(learned_B[-1]) if len(examples) else 0
+        self._state = self._state_for(examples)
+        predictions, self._events_learned = self._run(examples, examples.labelled_B, self._state)
         return predictions
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the whole state, in arrays."""
-        arrays = {"state": self._state(), "events_learned": np.array([self._events_learned])}
+        arrays = {"state": self._learned_state().copy(), "events_learned": np.array([self._events_learned])}
         return Snapshot(data={"baseline": self.name}, arrays=arrays)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -79,25 +99,30 @@ class _Baseline(ABC):
                 f"the checkpoint holds the state of {theirs!r} where {self.name!r} is wanted",
                 remedy="set stream.task back, or start this stream anew with another checkpoint.path",
             )
-        self._restore(np.array(snapshot.arrays["state"]))
+        state = np.array(snapshot.arrays["state"], self._state.dtype)
+        # What is too short was written before there was a label: the rest is what a fresh one has.
+        self._state = np.concatenate((state, np.zeros_like(self._state)[len(state) :]))
         self._events_learned = int(snapshot.arrays["events_learned"][0])
 
     def describe(self) -> dict[str, Any]:
         return {"rule": self.rule, "events_learned": self._events_learned}
 
-    @abstractmethod
-    def _predict(self, examples: Examples, learning_B: Bool_B, version_B: Int_B) -> Predictions:
-        """Predict each event as if the events before it, where ``learning_B``, had been learned."""
+    def _run(
+        self, examples: Examples, learning_B: Bool_B, state: npt.NDArray[Any]
+    ) -> tuple[Predictions, int]:
+        """Predict each event, then learn it into ``state`` where ``learning_B``; return the labels learned by then."""
+        said = self._room(examples)
+        columns = (said.version_B, said.class_B, said.probability_BC, said.value_B)
+        into = [column for column in columns if column is not None]
+        return said, self._kernel(examples.target_B, learning_B, self._events_learned, state, *into)
 
-    @abstractmethod
-    def _learn(self, target_B: Code_B | Float_B) -> None:
-        """Learn these labels, in order."""
+    def _state_for(self, examples: Examples) -> npt.NDArray[Any]:
+        """Return the state, with room for what the events can bring."""
+        return self._state
 
-    @abstractmethod
-    def _state(self) -> npt.NDArray[Any]: ...
-
-    @abstractmethod
-    def _restore(self, state: npt.NDArray[Any]) -> None: ...
+    def _learned_state(self) -> npt.NDArray[Any]:
+        """Return the part of the state that labels have shaped: the same however they were batched."""
+        return self._state
 
 
 class Majority(_Baseline):
@@ -110,61 +135,23 @@ class Majority(_Baseline):
     rule = "the most frequent class so far"
 
     def __init__(self) -> None:
-        super().__init__()
-        self._counts_C = np.zeros(0, np.int64)  # up to the highest class that was learned
+        super().__init__(majority, _room_for_classes, np.zeros(0, np.int64))  # how often each class was
 
-    def _predict(self, examples: Examples, learning_B: Bool_B, version_B: Int_B) -> Predictions:
-        count_BC = np.zeros((len(examples), len(examples.classes)), np.int64)
-        if not count_BC.size:
-            return Predictions(version_B, np.full(len(examples), -1, np.int32), count_BC.astype(np.float64))
-        before_B = np.flatnonzero(learning_B[:-1])
-        count_BC[before_B + 1, examples.target_B[before_B].astype(np.int64)] = 1
-        count_BC[0, : len(self._counts_C)] += self._counts_C
-        count_BC = np.add.accumulate(count_BC, axis=0)
-        class_B = np.where(version_B > 0, count_BC.argmax(axis=1), -1).astype(np.int32)
-        share_BC: Float_BC = np.full(count_BC.shape, np.nan)
-        np.divide(count_BC, version_B[:, None], out=share_BC, where=count_BC > 0)
-        return Predictions(version_B, class_B, share_BC)
+    def _state_for(self, examples: Examples) -> npt.NDArray[Any]:
+        more = len(examples.classes) - len(self._state)
+        return np.pad(self._state, (0, more)) if more > 0 else self._state
 
-    def _learn(self, target_B: Code_B | Float_B) -> None:
-        counts_C = np.bincount(target_B.astype(np.int64), minlength=len(self._counts_C))
-        counts_C[: len(self._counts_C)] += self._counts_C
-        self._counts_C = counts_C
-
-    def _state(self) -> npt.NDArray[Any]:
-        return self._counts_C.copy()
-
-    def _restore(self, state: npt.NDArray[Any]) -> None:
-        self._counts_C = state
+    def _learned_state(self) -> npt.NDArray[Any]:
+        return np.trim_zeros(self._state, "b")
 
 
 class _Last(_Baseline):
-    """Carries the last label from event to event."""
+    """Carries the last label, once there is one, from event to event."""
 
     name = "baseline_no_change"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._last = np.zeros(0)  # the last label, once there is one
-
-    def _last_before(self, examples: Examples, learning_B: Bool_B) -> Float_B:
-        """Return the last label before each event, NaN where there is none."""
-        labels = np.concatenate((self._last if len(self._last) else [np.nan], examples.target_B))
-        # Where in `labels` the newest label stands that event i may know; 0 is the carried one.
-        position_B = np.zeros(len(examples), np.int64)
-        position_B[1:] = np.where(learning_B[:-1], np.arange(1, len(examples)), 0)
-        before_B: Float_B = labels[np.maximum.accumulate(position_B)]
-        return before_B
-
-    def _learn(self, target_B: Code_B | Float_B) -> None:
-        if len(target_B):
-            self._last = target_B[-1:].astype(np.float64)
-
-    def _state(self) -> npt.NDArray[Any]:
-        return self._last.copy()
-
-    def _restore(self, state: npt.NDArray[Any]) -> None:
-        self._last = state
+    def _learned_state(self) -> npt.NDArray[Any]:
+        return self._state if self._events_learned else self._state[:0]
 
 
 class LastClass(_Last):
@@ -172,12 +159,8 @@ class LastClass(_Last):
 
     rule = "the last label again"
 
-    def _predict(self, examples: Examples, learning_B: Bool_B, version_B: Int_B) -> Predictions:
-        class_B = np.nan_to_num(self._last_before(examples, learning_B), nan=-1.0).astype(np.int32)
-        said_B = np.flatnonzero(class_B >= 0)
-        share_BC = np.full((len(examples), len(examples.classes)), np.nan)
-        share_BC[said_B, class_B[said_B]] = 1.0
-        return Predictions(version_B, class_B, share_BC)
+    def __init__(self) -> None:
+        super().__init__(last_class, _room_for_classes, np.zeros(1))
 
 
 class LastValue(_Last):
@@ -185,61 +168,25 @@ class LastValue(_Last):
 
     rule = "the last target again"
 
-    def _predict(self, examples: Examples, learning_B: Bool_B, version_B: Int_B) -> Predictions:
-        return Predictions(version_B, value_B=self._last_before(examples, learning_B))
-
-
-class _RunningSum(_Baseline):
-    """Carries a sum over the labels, added strictly one after the other."""
-
     def __init__(self) -> None:
-        super().__init__()
-        self._sum = np.zeros(1)
-
-    def _sum_before(self, added_B: Float_B, learning_B: Bool_B) -> Float_B:
-        # Adding 0 for an event that is not learned changes no bit.
-        terms_B = np.concatenate((self._sum, np.where(learning_B, added_B, 0.0)[:-1]))[: len(added_B)]
-        with np.errstate(over="ignore"):  # targets near the end of float64: an infinite mean, said as it is
-            before_B: Float_B = np.add.accumulate(terms_B)
-        return before_B
-
-    def _add(self, added_B: Float_B) -> None:
-        with np.errstate(over="ignore"):
-            self._sum = np.add.accumulate(np.concatenate((self._sum, added_B)))[-1:]
-
-    def _state(self) -> npt.NDArray[Any]:
-        return self._sum.copy()
-
-    def _restore(self, state: npt.NDArray[Any]) -> None:
-        self._sum = state
+        super().__init__(last_value, _room_for_values, np.zeros(1))
 
 
-class RunningMean(_RunningSum):
+class RunningMean(_Baseline):
     """Says the mean of the targets so far. NaN before any."""
 
     name = "baseline_mean"
     rule = "the mean target so far"
 
-    def _predict(self, examples: Examples, learning_B: Bool_B, version_B: Int_B) -> Predictions:
-        value_B = np.full(len(examples), np.nan)
-        sum_B = self._sum_before(examples.target_B.astype(np.float64), learning_B)
-        np.divide(sum_B, version_B, out=value_B, where=version_B > 0)
-        return Predictions(version_B, value_B=value_B)
-
-    def _learn(self, target_B: Code_B | Float_B) -> None:
-        self._add(target_B.astype(np.float64))
+    def __init__(self) -> None:
+        super().__init__(running_mean, _room_for_values, np.zeros(1))  # their sum
 
 
-class Prior(_RunningSum):
+class Prior(_Baseline):
     """Scores every event with the share of anomalies (class 1) among the labels so far; 0 before any."""
 
     name = "baseline_prior"
     rule = "the share of anomalies so far"
 
-    def _predict(self, examples: Examples, learning_B: Bool_B, version_B: Int_B) -> Predictions:
-        positive_B = (examples.target_B == 1).astype(np.float64)
-        value_B = self._sum_before(positive_B, learning_B) / np.maximum(version_B, 1)
-        return Predictions(version_B, value_B=value_B)
-
-    def _learn(self, target_B: Code_B | Float_B) -> None:
-        self._add((target_B == 1).astype(np.float64))
+    def __init__(self) -> None:
+        super().__init__(prior, _room_for_values, np.zeros(1))  # how many there were

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import drift, metrics
 
-from streamlearn.belt.drift import PageHinkley
+from streamlearn.belt.drift import Adwin, PageHinkley
 from streamlearn.belt.evaluate import Evaluator
 from streamlearn.events import Examples, Features, Predictions
 
@@ -218,26 +218,44 @@ def test_a_long_stream_stays_within_1e_9(mean):
         assert evaluator.metrics("cumulative")[name] == pytest.approx(metric.get(), rel=1e-9, abs=1e-9)
 
 
+# Runs of errors around a level: what a detector sees of a model that changes.
+levels = st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1), st.integers(1, 120)), min_size=1, max_size=12)
+
+
+def errors_around(levels):
+    return np.array(
+        [
+            level * (1 + spread * ((number * 7919) % 13 - 6) / 6)
+            for level, spread, length in levels
+            for number in range(length)
+        ]
+    )
+
+
+def alarms_of(detector, errors, cuts):
+    return [
+        start + index
+        for start, stop in batches(cuts, len(errors))
+        for index in detector.update(errors[start:stop])
+    ]
+
+
+def river_alarms(detector, errors):
+    alarms = []
+    for index, error in enumerate(errors.tolist()):
+        detector.update(error)
+        if detector.drift_detected:
+            alarms.append(index)
+    return alarms
+
+
 @settings(deadline=None, max_examples=150)
-@given(
-    st.lists(st.tuples(st.floats(0, 1e6), st.integers(1, 60)), min_size=1, max_size=12),
-    st.floats(0, 1),
-    st.floats(1e-3, 100),
-    cuts,
-)
+@given(levels, st.floats(0, 1), st.floats(1e-3, 100), cuts)
 def test_page_hinkley_is_river_to_the_last_bit(levels, delta, threshold, cuts):
-    errors = [level for level, length in levels for _ in range(length)]
+    errors = errors_around(levels)
     river = drift.PageHinkley(delta=delta, threshold=threshold)
-    expected = []
-    for index, error in enumerate(errors):
-        river.update(error)
-        if river.drift_detected:
-            expected.append(index)
     ours = PageHinkley(delta, threshold)
-    found = []
-    for start, stop in batches(cuts, len(errors)):
-        found += [start + index for index in ours.update(errors[start:stop])]
-    assert found == expected
+    assert alarms_of(ours, errors, cuts) == river_alarms(river, errors)
     if not river.drift_detected:  # after an alarm River starts afresh with the next error only
         mean = river._x_mean
         assert ours.state().tolist() == [
@@ -248,3 +266,25 @@ def test_page_hinkley_is_river_to_the_last_bit(levels, delta, threshold, cuts):
             river._min_increase,
             river._max_decrease,
         ]
+
+
+@settings(deadline=None, max_examples=150)
+@given(levels, st.floats(1e-9, 0.999), cuts)
+def test_adwin_is_river_to_the_last_bit(levels, delta, cuts):
+    errors = errors_around(levels)
+    river, ours = drift.ADWIN(delta=delta), Adwin(delta)
+    assert alarms_of(ours, errors, cuts) == river_alarms(river, errors)
+    if not river.drift_detected:
+        found = ours.width, ours.estimation, ours.variance
+        assert found == (river.width, river.estimation, river.variance)
+
+
+def test_adwin_is_river_over_a_window_of_many_sizes_of_buckets():
+    random = np.random.default_rng(11)
+    steady = random.random(150_000) < 0.2
+    errors = np.concatenate((steady, random.random(10_000) < 0.23, random.random(10_000) < 0.6)).astype(float)
+    river, ours = drift.ADWIN(), Adwin(0.002)
+    alarms = river_alarms(river, errors)
+    assert alarms_of(ours, errors, [5000, 333]) == alarms
+    assert max(alarms) > 150_000
+    assert (ours.width, ours.estimation, ours.variance) == (river.width, river.estimation, river.variance)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from river import drift
 
-from streamlearn.belt.drift import DriftAlarm, DriftMonitor
+from streamlearn.belt.drift import Adwin, DriftAlarm, DriftMonitor
 from streamlearn.config import Drift
+from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
 
 
@@ -117,3 +118,37 @@ def test_a_checkpoint_of_other_detectors_is_refused():
     snapshot = DriftMonitor(Drift(detectors=("adwin",))).snapshot()
     with pytest.raises(CheckpointRefused, match="page_hinkley"):
         DriftMonitor(Drift()).restore(snapshot)
+
+
+def test_adwin_tells_what_its_window_holds():
+    adwin = Adwin(delta=0.002)
+    assert (adwin.width, adwin.estimation, adwin.variance) == (0, 0.0, 0.0)
+    adwin.update(np.array([1.0, 2.0, 3.0]))
+    assert (adwin.width, adwin.estimation, adwin.variance) == (3, 2.0, 2.0)
+
+
+def test_a_restored_detector_has_nothing_of_what_it_was_before():
+    errors = errors_with_shifts(8)
+    short, long = Adwin(delta=0.002), Adwin(delta=0.002)
+    short.update(errors[:40])
+    long.update(np.zeros(5000))
+    long.restore(short.state())
+    assert long.state().tobytes() == short.state().tobytes()
+    assert long.update(errors) == short.update(errors)
+    assert long.state().tobytes() == short.state().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("detector", "form"),
+    [
+        ("adwin", np.zeros(632, np.uint8)),  # River's own bytes, which the first version stored
+        ("adwin", np.zeros((2, 4))),
+        ("adwin", np.zeros((0, 13))),
+        ("page_hinkley", np.zeros(7)),
+    ],
+)
+def test_a_state_of_another_form_is_refused(detector, form):
+    monitor = DriftMonitor(Drift(detectors=(detector,)))
+    snapshot = Snapshot(data={"alarms": {detector: 0}}, arrays={detector: form})
+    with pytest.raises(CheckpointRefused, match=f"{detector} as .* another version"):
+        monitor.restore(snapshot)

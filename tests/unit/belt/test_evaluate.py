@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from river import metrics
 
 from streamlearn.belt.evaluate import Evaluator, errors_of
+from streamlearn.belt.evaluate_kernels import natural_log, share_of_truth, to_log_losses
 from streamlearn.errors import CheckpointRefused
 from streamlearn.events import Examples, Features, Predictions
 
@@ -16,7 +20,7 @@ def examples_of(target, labelled=None, classes=(False, True)):
     count = len(target)
     features = Features((), np.zeros((count, 0)), np.zeros((count, 0), bool), ())
     labelled = np.ones(count, bool) if labelled is None else np.array(labelled, bool)
-    return Examples(features, np.asarray(target), labelled, classes)
+    return Examples(features, np.asarray(target, np.int32 if classes else float), labelled, classes)
 
 
 def predictions_of(*, said=None, share=None, value=None):
@@ -220,3 +224,48 @@ def test_errors_of_an_anomaly_detector_are_distances_from_the_label():
     rows, errors = errors_of("anomaly", predictions_of(value=[0.25, 7.0, -1.0, 0.5, np.nan]), examples)
     assert rows.tolist() == [0, 1, 2]
     assert errors.tolist() == [0.25, 0.0, 1.0]
+
+
+def test_the_logarithm_is_accurate():
+    random = np.random.default_rng(1)
+    x = np.concatenate(
+        (
+            random.random(5000),
+            10.0 ** random.uniform(-300, 300, 5000),
+            1.0 + random.uniform(-1e-9, 1e-9, 1000),
+            [1e-15, 1 - 1e-15, 0.5, 1.0, math.sqrt(0.5), np.nextafter(math.sqrt(0.5), 0)],
+        )
+    )
+    for value in x[x > 0].tolist():
+        assert abs(natural_log(value) - math.log(value)) <= 4 * math.ulp(math.log(value)), value
+
+
+def plain_logarithm(x):
+    """The steps of ``natural_log``, each of them one operation of IEEE 754."""
+    mantissa, exponent = math.frexp(x)
+    if mantissa < math.sqrt(0.5):
+        mantissa, exponent = mantissa * 2.0, exponent - 1
+    ratio = (mantissa - 1.0) / (mantissa + 1.0)
+    series = 0.0
+    for odd in range(21, 0, -2):
+        series = series * (ratio * ratio) + 1.0 / odd
+    return exponent * math.log(2.0) + series * (2.0 * ratio)
+
+
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_what_the_compiler_makes_of_the_logarithm_is_the_same_bits(start):
+    """It may neither fuse nor reorder steps, wherever a number stands in a vector."""
+    edges = [1e-15, 1 - 1e-15, 0.5, math.sqrt(0.5), np.nextafter(math.sqrt(0.5), 0)]
+    shares = np.concatenate((edges, np.random.default_rng(2).random(2003)))[start:]
+    losses = shares.copy()
+    to_log_losses(losses)
+    assert losses.tolist() == [-plain_logarithm(share) for share in shares.tolist()]
+
+
+def test_a_share_of_what_was_true_is_clamped_at_both_ends_as_in_river():
+    for share, wanted in ((0.0, True), (1.0, False), (1.0, True), (0.0, False)):
+        loss = np.array([share_of_truth(share, wanted)])
+        to_log_losses(loss)
+        river = metrics.LogLoss()
+        river.update(wanted, share)
+        assert loss[0] == pytest.approx(river.get(), rel=1e-9, abs=1e-14)

@@ -56,6 +56,57 @@ def test_batches_make_no_difference_in_any_bit(cut: int) -> None:
     assert pieces.snapshot().arrays["sums"].tobytes() == whole.snapshot().arrays["sums"].tobytes()
 
 
+def plainly_filled(columns: list[list[float | None]], missing: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and means' sums of a plain loop over rows."""
+    sums, counts = [0.0] * len(columns), [0] * len(columns)
+    filled = np.empty((len(columns[0]), len(columns)))
+    for row in range(len(filled)):
+        for feature, column in enumerate(columns):
+            value = column[row]
+            if value is None:
+                known = counts[feature] and missing == "mean"
+                value = sums[feature] / counts[feature] if known else 0.0
+            else:
+                sums[feature] += value
+                counts[feature] += 1
+            filled[row, feature] = value
+    return filled, np.array(sums)
+
+
+@pytest.mark.parametrize("missing", ["mean", "zero"])
+@pytest.mark.parametrize("cuts", [[300], [3, 61, 1, 129, 5, 101]])
+def test_every_row_is_that_of_a_plain_loop_wherever_it_lies_in_arrows_buffers(
+    missing: str, cuts: list[int]
+) -> None:
+    """Slices begin within a byte of the validity bits; some columns have none."""
+    draw = np.random.default_rng(2)
+    columns: list[list[float | None]] = [
+        [None if draw.random() < share else float(value) for value in draw.lognormal(0, 9, 300)]
+        for share in (0.0, 0.0, 0.01, 0.5, 1.0)
+    ]
+    names = [f"f{number}" for number in range(5)]
+    order = [3, 0, 4, 2, 1]  # a column's place in the batch is not its place in the config
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(columns[place], pa.float64()) for place in order],
+        names=[f"numeric/{names[place]}" for place in order],
+    )
+    features = FeatureBuilder(Event(label="y", numeric=tuple(names), missing=missing))
+    starts = np.cumsum([0, *cuts[:-1]]).tolist()
+    built = [features.build(batch.slice(start, length)) for start, length in zip(starts, cuts, strict=True)]
+    filled, sums = plainly_filled(columns, missing)
+    assert np.concatenate([each.numeric_BF for each in built]).tobytes() == filled.tobytes()
+    absent = np.array([[value is None for value in column] for column in columns]).T
+    assert np.array_equal(np.concatenate([each.missing_BF for each in built]), absent)
+    assert features.snapshot().arrays["sums"].tobytes() == sums.tobytes()
+
+
+def test_nothing_numeric_and_no_rows_are_shapes_as_well() -> None:
+    only_text = FeatureBuilder(Event(label="y", categorical=("c",)))
+    assert only_text.build(typed([1.0, 2.0], ["x", "y"])).numeric_BF.shape == (2, 0)
+    features = builder().build(typed([], []))
+    assert features.numeric_BF.shape == features.missing_BF.shape == (0, 1)
+
+
 def test_a_snapshot_carries_the_means() -> None:
     first = builder()
     first.build(typed([2.0, 4.0], ["x", "x"]))

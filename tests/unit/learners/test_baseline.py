@@ -166,6 +166,19 @@ def test_a_mean_past_the_end_of_float64_is_infinite_without_a_warning():
     assert predictions.value_B.tolist()[1:] == [1.7e308, np.inf]
 
 
+@pytest.mark.parametrize(("task", "which"), ALL)
+def test_a_baseline_that_learned_nothing_is_restored_as_one(task, which):
+    learner = baselines(task)[which]
+    learner.predict_then_learn(stream_of(task, count=3))  # the first three have no label
+    restored = baselines(task)[which]
+    restored.restore(learner.snapshot())
+    assert bits(restored.snapshot()) == bits(learner.snapshot()) == bits(baselines(task)[which].snapshot())
+    examples = stream_of(task, count=50)
+    restored.predict_then_learn(examples)
+    learner.predict_then_learn(examples)
+    assert bits(restored.snapshot()) == bits(learner.snapshot())
+
+
 def test_the_state_of_another_baseline_is_refused():
     with pytest.raises(CheckpointRefused, match="'baseline_majority' where 'baseline_no_change'"):
         LastClass().restore(Majority().snapshot())
