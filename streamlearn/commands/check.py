@@ -15,7 +15,8 @@ from rich.console import Console
 
 from streamlearn.assemble import make_learner
 from streamlearn.belt.decode import JsonDecoder
-from streamlearn.config import Config, KafkaSource
+from streamlearn.config import Config, KafkaSource, RiverModel
+from streamlearn.engines import stream_of, why_not_compiled
 from streamlearn.errors import ExitCode
 from streamlearn.events import Reason
 
@@ -60,7 +61,8 @@ class Report:
         """Print the report for a person."""
         say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
         for model in self.models:
-            say(f"model {model['name']}: engine {model['engine']}")
+            why = f" (not compiled: {model['why_not_compiled']})" if "why_not_compiled" in model else ""
+            say(f"model {model['name']}: engine {model['engine']}{why}")
         for item in self.items:
             say(f"{'ok     ' if item.ok else 'PROBLEM'} {item.what}: {item.detail}")
             if item.remedy:
@@ -73,11 +75,9 @@ def check_stream(config: Config, *, connect: bool) -> Report:
     report = Report(config.stream.name)
     for model in config.models:
         learner = make_learner(model, config)
-        report.models.append({"name": learner.name, "engine": learner.engine, **learner.describe()})
-    if config.predictions is not None and config.predictions.delivery == "exactly_once":
-        report.items.append(
-            Item("predictions.delivery", True, "exactly_once: this version delivers at least once")
-        )
+        why = why_not_compiled(model, stream_of(config)) if isinstance(model, RiverModel) else None
+        engine = {"engine": learner.engine, **({} if why is None else {"why_not_compiled": why})}
+        report.models.append({"name": learner.name, **engine, **learner.describe()})
     if connect and config.source.kafka is not None:
         _ask_kafka(config, config.source.kafka, report)
     return report

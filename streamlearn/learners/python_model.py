@@ -39,6 +39,7 @@ class PythonLearner(RiverLearner):
     ``predict_proba_one(x)`` or ``predict_one(x)``, or ``score_one(x)``. Where it has ``snapshot() ->
     bytes`` and ``restore(bytes)``, its state is those bytes, restored into what ``make()`` returns; else
     it is pickled, and read back by ``loads``. Either way it must go on as if it had never stopped.
+    Where it has ``is_finite() -> bool``, an event after which that is False is undone and rejected.
     """
 
     engine = "python"
@@ -90,6 +91,25 @@ class PythonLearner(RiverLearner):
             self._copy()
         else:
             super()._rehearse()
+
+    def is_finite(self) -> bool:
+        """Ask the object where it has ``is_finite()``; else look into it where it is River's.
+
+        Raises
+        ------
+        LearnerError
+            ``is_finite()`` raised.
+        """
+        ask = getattr(self._model, "is_finite", None)
+        if not callable(ask):
+            return super().is_finite()
+        try:
+            return bool(ask())
+        except Exception as error:
+            raise LearnerError(
+                f"model {self.name!r}: is_finite() raised {type(error).__name__}: {error}",
+                remedy="correct the method, or leave it out",
+            ) from error
 
     def describe(self) -> dict[str, Any]:
         """Return the object's type, and what it is fed."""

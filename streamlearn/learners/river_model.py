@@ -34,6 +34,7 @@ from streamlearn.learners.event_calls import (
     targets,
 )
 from streamlearn.learners.river_build import check_task, knows_many_classes, last_step
+from streamlearn.learners.river_finite import is_finite
 from streamlearn.learners.river_pickle import RiverPickler
 
 
@@ -53,6 +54,8 @@ class RiverLearner:
         Add ``<name>_missing`` for each numeric feature.
     loads
         Makes an object from pickled bytes: the checkpoint's allow-listing unpickler.
+    translate
+        Makes a snapshot that another engine wrote one of this engine's, and leaves the others as they are.
 
     A binary classifier that knows only true and false (``_multiclass`` is False) is told ``classes[1]``
     as True where the classes are others than true and false or 1 and 0. A share for a label that the
@@ -80,9 +83,17 @@ class RiverLearner:
     engine = "river"
 
     def __init__(
-        self, name: str, model: Any, task: Task, *, missing_indicator: bool, loads: Callable[[bytes], Any]
+        self,
+        name: str,
+        model: Any,
+        task: Task,
+        *,
+        missing_indicator: bool,
+        loads: Callable[[bytes], Any],
+        translate: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
     ) -> None:
         self.name = name
+        self._translate = translate
         self._task = task
         self._missing_indicator = missing_indicator
         self._loads = loads
@@ -160,6 +171,10 @@ class RiverLearner:
         self._events_learned += int(np.count_nonzero(learned_B))
         return predictions
 
+    def is_finite(self) -> bool:
+        """Return whether the model's weights, means and moments are finite; see ``river_finite``."""
+        return is_finite(self._model)
+
     def snapshot(self) -> Snapshot:
         """Return the whole state, as one pickle.
 
@@ -178,6 +193,7 @@ class RiverLearner:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become what was snapshotted. Raises CheckpointRefused."""
+        snapshot = self._translate(snapshot)
         events_learned = snapshot.data.get("events_learned")
         if not isinstance(events_learned, int):
             raise self._refused("the checkpoint does not say how many events it learned")

@@ -18,6 +18,7 @@ from torch import Tensor
 from streamlearn.config import TorchModel
 from streamlearn.errors import LearnerError
 from streamlearn.learners.torch_inputs import Inputs, Statistics
+from streamlearn.learners.torch_memory import in_halves
 from streamlearn.learners.torch_mlp import Network
 
 # A call for a single event pays for a whole block. With 20 features and hidden (128, 64) on one core, 256 rows
@@ -65,7 +66,7 @@ class Blocks:
             Rows of the matrix in which they stand; None: without end.
         kept
             Where given, these events fill the matrix, a step from these outputs follows, and they
-            are put there with the graph that it needs.
+            are put there with the graph that it needs; none where the device has no room for it.
         """
         stop = row + len(inputs)
         assert height is None or stop <= height, "events stand within their mini-batch"
@@ -77,13 +78,18 @@ class Blocks:
             start, rows = self._span(block, end)
             wanted = slice(max(row, start) - start, min(stop, start + rows) - start)
             numeric, bucket = numeric_BN[start - base :][:rows], bucket_BK[start - base :][:rows]
+            outputs_BO: Tensor | None = None
             if kept is not None:
                 assert wanted == slice(0, rows), "a step is made of whole blocks"
-                outputs_BO = network.forward(numeric, bucket)
-                kept.append(outputs_BO)
-            else:
+                outputs_BO = _with_graph(network, numeric, bucket)
+                if outputs_BO is None:
+                    kept.clear()  # the step runs them itself, in parts
+                    kept = None
+                else:
+                    kept.append(outputs_BO)
+            if outputs_BO is None:
                 with torch.inference_mode():
-                    outputs_BO = network.forward(numeric, bucket)
+                    outputs_BO = in_halves(network.forward, numeric, bucket)
             yield outputs_BO, wanted
 
     def run_whole(
@@ -121,6 +127,14 @@ class Blocks:
             numeric_BN.to(self.device, non_blocking=True),
             bucket_BK.to(self.device, non_blocking=True),
         )
+
+
+def _with_graph(network: Network, numeric_BN: Tensor, bucket_BK: Tensor) -> Tensor | None:
+    """Return outputs with what a gradient needs; ``None``: there is no room for it."""
+    try:
+        return network.forward(numeric_BN, bucket_BK)
+    except torch.OutOfMemoryError:
+        return None
 
 
 def device_of(settings: TorchModel) -> torch.device:

@@ -107,15 +107,24 @@ class Network:
                 h_BH = h_BH * torch.empty_like(h_BH).bernoulli_(keep, generator=dropout).div_(keep)
         return functional.linear(h_BH, *self._output)
 
-    def dropout_of_step(self, step: int) -> torch.Generator | None:
-        """Return what draws the dropped units of this step; None where the config drops none."""
-        return self._generator("dropout", step, self.device) if self.settings.dropout > 0 else None
+    def dropout_of_step(self, step: int, row: int = 0) -> torch.Generator | None:
+        """Return what draws the dropped units of this step, from this row of its mini-batch on.
 
-    def step(self, loss: Tensor) -> Tensor:
-        """Make one step down this loss; returns 1.0 where it was refused, else 0.0, without a sync."""
+        None where the config drops none.
+        """
+        if self.settings.dropout == 0:
+            return None
+        purpose = "dropout" if row == 0 else f"dropout from row {row}"
+        return self._generator(purpose, step, self.device)
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Return the loss's gradient by all weights, flat, as the optimizer takes it."""
         gradients = torch.autograd.grad(loss, list(self.parameters.values()))
-        gradient = torch.cat([gradient.flatten() for gradient in gradients])
-        return self.optimizer.step(self.weights, gradient, loss.detach())
+        return torch.cat([gradient.flatten() for gradient in gradients])
+
+    def step(self, gradient: Tensor, loss: Tensor) -> Tensor:
+        """Make one step down this gradient; returns 1.0 where it was refused, else 0.0, without a sync."""
+        return self.optimizer.step(self.weights, gradient, loss)
 
     def grow(self, outputs: int) -> None:
         """Append outputs until there are so many. Those that exist keep weights and optimizer state.
@@ -133,10 +142,12 @@ class Network:
             ]
         ).to(self.device)
         zeros = torch.zeros_like(drawn)
-        moments = self.optimizer.moments
-        for name, moment in moments.items():
-            moments[name] = _with_outputs(moment, self.outputs, zeros)
+        moments = {
+            name: _with_outputs(moment, self.outputs, zeros)
+            for name, moment in self.optimizer.moments.items()
+        }
         weights = _with_outputs(self.weights, self.outputs, drawn)
+        self.optimizer.moments = moments
         self.outputs = outputs
         self._settle(weights)
 

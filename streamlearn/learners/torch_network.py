@@ -14,6 +14,7 @@ no bit of its predictions or of its state (on the CPU, with a given ``threads``)
 - **A prediction is the forward pass of the step.** Weights stand still between steps, and a step sees its
   events standardized as they were when they were predicted. So where a call brings a whole mini-batch,
   the outputs that were predicted are those that are learned from, and predicting costs nothing of its own.
+- **A step that does not fit** into the device's memory is made of smaller parts: see ``torch_memory``.
 - **A step that is not finite is refused**: weights and optimizer stay as they are, the mini-batch is
   consumed and counted in ``batches_skipped``. So is one whose features would overflow the statistics.
 
@@ -28,7 +29,7 @@ Shape letters: B events, N numeric network inputs, K categorical features, O out
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ from streamlearn.learners.torch_inputs import (
     place_of,
     stretches,
 )
+from streamlearn.learners.torch_memory import Gradient, in_parts, memory_named, out_of_memory
 from streamlearn.learners.torch_mlp import Network
 from streamlearn.learners.torch_state import State, layout_of
 from streamlearn.learners.torch_tasks import Said, answer, classes_known, loss, outputs_at_first, predictions
@@ -123,6 +125,8 @@ class TorchLearner:
             batches_refused=torch.zeros((), dtype=torch.int64, device=device),
         )
 
+        self._looked_at: int | None = None  # the mini-batch after which the weights were last finite
+
     @property
     def events_learned(self) -> int:
         """Events of completed mini-batches: they moved the weights, or are counted in ``batches_skipped``."""
@@ -133,18 +137,32 @@ class TorchLearner:
         """Completed mini-batches whose step was refused. Costs a sync on cuda."""
         return int(self._state.batches_refused.item())
 
+    def is_finite(self) -> bool:
+        """Return whether the weights are finite. Reads them where a step was made since the last call.
+
+        A step that is not finite is refused, and so is one from weights whose squares leave float32: this
+        is the last line, and says no of what a damaged checkpoint brought.
+        """
+        if self._looked_at != self._state.batches_completed:
+            # A sum reads the weights once, and is finite only if they all are. On cuda: a sync.
+            if not bool(torch.isfinite(self._state.network.weights.sum())):
+                return False
+            self._looked_at = self._state.batches_completed
+        return True
+
     def predict(self, examples: Examples) -> Predictions:
         """Predict as if these events came next, without learning (`reads_are_pure`)."""
-        self._use_threads()
-        inputs, state = self._encode(examples), self._state
-        everything_said: list[Said] = []
-        row, unlabelled_row = state.batch.filled, state.unlabelled_row
-        for labelled_I, unlabelled_I, fills in self._stretches(examples):
-            everything_said.append(self._say(inputs, labelled_I, row, height=self._settings.batch_events))
-            everything_said.append(self._say(inputs, unlabelled_I, unlabelled_row, height=None))
-            row = 0 if fills else row + len(labelled_I)
-            unlabelled_row = (unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
-        return predictions(self._task, examples, everything_said)
+        with memory_named(self.name):
+            self._use_threads()
+            inputs, state = self._encode(examples), self._state
+            everything_said: list[Said] = []
+            row, unlabelled_row = state.batch.filled, state.unlabelled_row
+            for labelled_I, unlabelled_I, fills in self._stretches(examples):
+                everything_said.append(self._say(inputs, labelled_I, row, height=self._settings.batch_events))
+                everything_said.append(self._say(inputs, unlabelled_I, unlabelled_row, height=None))
+                row = 0 if fills else row + len(labelled_I)
+                unlabelled_row = (unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
+            return predictions(self._task, examples, everything_said)
 
     def predict_then_learn(self, examples: Examples) -> Predictions:
         """Predict each event, then learn from the labelled ones, a mini-batch whenever one is full.
@@ -158,29 +176,35 @@ class TorchLearner:
         -------
         Predictions
             Of these events, in their order. The cut into calls does not show in them.
+
+        Raises
+        ------
+        LearnerOutOfMemory
+            The device has no room, not even for the smallest part. The state must not be used.
         """
-        self._use_threads()
-        inputs, state = self._encode(examples), self._state
-        everything_said: list[Said] = []
-        for labelled_I, unlabelled_I, fills in self._stretches(examples):
-            whole = fills and state.batch.filled == 0 and self._settings.dropout == 0
-            kept: list[Tensor] = []
-            everything_said.append(
-                self._say(
-                    inputs,
-                    labelled_I,
-                    state.batch.filled,
-                    height=self._settings.batch_events,
-                    kept=kept if whole else None,
+        with memory_named(self.name):
+            self._use_threads()
+            inputs, state = self._encode(examples), self._state
+            everything_said: list[Said] = []
+            for labelled_I, unlabelled_I, fills in self._stretches(examples):
+                whole = fills and state.batch.filled == 0 and self._settings.dropout == 0
+                kept: list[Tensor] = []
+                everything_said.append(
+                    self._say(
+                        inputs,
+                        labelled_I,
+                        state.batch.filled,
+                        height=self._settings.batch_events,
+                        kept=kept if whole else None,
+                    )
                 )
-            )
-            everything_said.append(self._say(inputs, unlabelled_I, state.unlabelled_row, height=None))
-            place = place_of(labelled_I)
-            state.batch.append(inputs.at(place), examples.target_B[place])
-            state.unlabelled_row = (state.unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
-            if fills:
-                self._learn_batch(kept)
-        return predictions(self._task, examples, everything_said)
+                everything_said.append(self._say(inputs, unlabelled_I, state.unlabelled_row, height=None))
+                place = place_of(labelled_I)
+                state.batch.append(inputs.at(place), examples.target_B[place])
+                state.unlabelled_row = (state.unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
+                if fills:
+                    self._learn_batch(kept)
+            return predictions(self._task, examples, everything_said)
 
     def snapshot(self) -> Snapshot:
         """Copy the whole state out: arrays and JSON. Costs a sync on cuda."""
@@ -189,6 +213,7 @@ class TorchLearner:
     def restore(self, snapshot: Snapshot) -> None:
         """Become what was snapshotted; continued training has the same bits. Raises CheckpointRefused."""
         self._state.restore(snapshot, self._layout)
+        self._looked_at = None
 
     def describe(self) -> dict[str, Any]:
         """Facts for people. Costs a sync on cuda."""
@@ -273,11 +298,13 @@ class TorchLearner:
                 kept = []
 
             # Step 3.
-            dropout = state.network.dropout_of_step(state.batches_completed)
-            outputs = kept or self._blocks.run_whole(state.network, state.statistics, batch.inputs, dropout)
-            outputs_BO = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-            to_descend = loss(self._task, outputs_BO, batch.target_B, state.known_C, state.target_statistics)
-            state.batches_refused += state.network.step(to_descend).to(torch.int64)
+            gradient = self._gradient(kept)
+            if gradient is None:
+                kept.clear()
+                gradient = in_parts(self._settings.batch_events, self._gradient_of)
+            if gradient is None:
+                raise out_of_memory(self.name, "a single event's gradient does not fit")
+            state.batches_refused += state.network.step(*gradient).to(torch.int64)
 
             # Step 4.
             state.statistics, state.target_statistics = statistics, target_statistics
@@ -285,6 +312,27 @@ class TorchLearner:
             state.batches_refused += 1
         batch.clear()
         state.batches_completed += 1
+
+    def _gradient(self, kept: list[Tensor]) -> Gradient | None:
+        """Return gradient and loss of the mini-batch, all at once; ``None``: there is no room for it."""
+        try:
+            return self._gradient_of(slice(self._settings.batch_events), kept)
+        except torch.OutOfMemoryError:
+            return None
+
+    def _gradient_of(self, rows: slice, kept: Sequence[Tensor] = ()) -> Gradient:
+        """Return gradient and loss of the mean over these rows of the mini-batch."""
+        state, network = self._state, self._state.network
+        outputs = kept
+        if not kept:
+            # Parts draw other dropouts than the whole: which, their rows decide.
+            dropout = network.dropout_of_step(state.batches_completed, rows.start or 0)
+            inputs = state.batch.inputs.at(rows)
+            outputs = self._blocks.run_whole(network, state.statistics, inputs, dropout)
+        outputs_BO = outputs[0] if len(outputs) == 1 else torch.cat(tuple(outputs))
+        target_B = state.batch.target_B[rows]
+        to_descend = loss(self._task, outputs_BO, target_B, state.known_C, state.target_statistics)
+        return network.gradient(to_descend), to_descend.detach()
 
     def _use_threads(self) -> None:
         if torch.get_num_threads() != self._settings.threads:

@@ -31,6 +31,7 @@ from streamlearn.config import PythonModel, Task, TorchModel
 from streamlearn.contracts import Learner, Snapshot
 from streamlearn.events import Categorical, Examples
 from streamlearn.learners.baseline import baselines
+from streamlearn.learners.compiled.learner import CompiledLearner, make_compiled
 from streamlearn.learners.python_model import make_python
 from streamlearn.learners.river_build import build
 from streamlearn.learners.river_model import RiverLearner
@@ -76,6 +77,23 @@ def river(name: str, task: Task, *pipeline: Any, **facts: Any) -> Contender:
         )
 
     return Contender(f"river-{name}", task, make, **facts)
+
+
+def compiled(name: str, task: Task, *pipeline: Any) -> Contender:
+    def make() -> Learner:
+        made = make_compiled(
+            name,
+            build(pipeline, seed=11),
+            task,
+            NUMERIC,
+            CATEGORICAL,
+            missing_indicator=name.endswith("missing"),
+            loads=unpickle.loads,
+        )
+        assert isinstance(made, CompiledLearner), str(made)
+        return made
+
+    return Contender(f"compiled-{name}", task, make)
 
 
 def python(name: str, task: Task, factory: str, admit: tuple[str, ...] = (), **arguments: Any) -> Contender:
@@ -124,6 +142,13 @@ CONTENDERS = [
         "half-space", "anomaly", NUMBERS, {"use": "anomaly.HalfSpaceTrees", "n_trees": 3, "height": 4, "window_size": 50},
         learns_unlabelled=True,
     ),
+    compiled("logistic", "binary", ENCODED, LOGISTIC),
+    compiled("sparse", "binary", ENCODED, "linear_model.LogisticRegression"),
+    compiled("logistic-missing", "binary", NUMBERS, "preprocessing.StandardScaler", LOGISTIC),
+    compiled("softmax", "multiclass", ENCODED, "linear_model.SoftmaxRegression"),
+    compiled("bayes", "multiclass", ENCODED, "naive_bayes.GaussianNB"),
+    compiled("linear", "regression", ENCODED, {"use": "linear_model.LinearRegression", "optimizer": {"use": "optim.Adam"}}),
+    compiled("passive-missing", "regression", "preprocessing.FeatureHasher", "linear_model.PARegressor"),
     python("tree", "multiclass", "river.tree:HoeffdingTreeClassifier", grace_period=20),
     python("rates", "binary", "examples_for_tests:CarrierRates", prior=1.0),
     torch("binary"),

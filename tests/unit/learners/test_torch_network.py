@@ -18,9 +18,10 @@ import torch
 
 from streamlearn.config import TorchModel
 from streamlearn.contracts import Snapshot
-from streamlearn.errors import CheckpointRefused, LearnerError
+from streamlearn.errors import CheckpointRefused, LearnerError, LearnerOutOfMemory
 from streamlearn.events import Categorical, Examples, Features, Predictions
 from streamlearn.learners import torch_network
+from streamlearn.learners.torch_mlp import Network
 from streamlearn.learners.torch_network import TorchLearner
 
 NUMERIC = ("a", "b", "c")
@@ -536,3 +537,87 @@ def test_cuda_that_is_asked_for_and_absent_is_an_error_with_a_remedy(monkeypatch
         make(device="cuda")
     assert "auto" in error.value.remedy
     assert make(device="auto").describe()["device"] == "cpu"
+
+
+# ----------------------------------------------------------------------------------- no room on the device
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, rows_max: int) -> list[int]:
+    """Have the network fail as cuda does on more rows than these; return the rows that were tried."""
+    forward, tried = Network.forward, []
+
+    def limited(self: Network, numeric_BN: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
+        tried.append(len(numeric_BN))
+        if len(numeric_BN) > rows_max:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+        return forward(self, numeric_BN, *more, **named)
+
+    monkeypatch.setattr(Network, "forward", limited)
+    return tried
+
+
+@pytest.mark.parametrize("variant", ["binary", "multiclass", "regression", "sgd", "linear", "tall"])
+@pytest.mark.parametrize("rows_max", [1, 9, 40])
+def test_learned_once_a_mini_batch_that_does_not_fit_is_one_step_of_parts(
+    variant: str, rows_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = VARIANTS[variant]
+    examples = stream(600 if variant != "tall" else 1300, settings["task"])
+    roomy, short, again = make(**settings), make(**settings), make(**settings)
+    expected = roomy.predict_then_learn(examples)
+    with monkeypatch.context() as patched:
+        tried = short_of_memory(patched, rows_max)
+        predictions = short.predict_then_learn(examples)
+        assert bits(again.predict_then_learn(examples)) == bits(predictions)
+        assert max(tried) > rows_max
+    assert digest(again.snapshot()) == digest(short.snapshot()), "the same parts, the same bits"
+    assert short.events_learned == roomy.events_learned > 0
+    assert short.batches_skipped == 0
+    np.testing.assert_array_equal(predictions.version_B, expected.version_B)
+    theirs = roomy.snapshot().arrays
+    for name, ours in short.snapshot().arrays.items():
+        np.testing.assert_allclose(ours, theirs[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_dropped_units_of_parts_are_drawn_from_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, examples = VARIANTS["dropout"], stream(300)
+    short_of_memory(monkeypatch, 10)
+    one, other = make(**settings), make(**settings)
+    assert fed(one, examples, [300]) == fed(other, examples, [7])
+    assert digest(one.snapshot()) == digest(other.snapshot())
+
+
+def test_an_event_that_does_not_fit_stops_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, examples = make(), stream(300)
+    learner.predict_then_learn(examples.rows(0, 200))
+    short_of_memory(monkeypatch, 0)
+    for call in (learner.predict, learner.predict_then_learn):
+        with pytest.raises(LearnerOutOfMemory, match="CUDA out of memory") as raised:
+            call(examples.rows(200, 300))
+        assert "nvidia-smi" in raised.value.remedy
+
+
+def test_a_gradient_that_does_not_fit_for_a_single_event_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Network, "gradient", refuse)
+    with pytest.raises(LearnerOutOfMemory, match="a single event's gradient"):
+        make().predict_then_learn(stream(300))
+
+
+# --------------------------------------------------------------------------------------- is it finite
+
+
+def test_it_is_finite_until_its_weights_are_not() -> None:
+    learner = make()
+    assert learner.is_finite()
+    learner.predict_then_learn(stream(300))
+    assert learner.is_finite()
+    snapshot = learner.snapshot()
+    ruined = {name: np.array(array) for name, array in snapshot.arrays.items()}
+    ruined["parameter/output.bias"][0] = np.inf
+    learner.restore(Snapshot(snapshot.data, ruined))
+    assert not learner.is_finite()
+    learner.restore(snapshot)
+    assert learner.is_finite()
