@@ -119,6 +119,16 @@ class Membership(Protocol):
         """Whether the group's broker answers."""
         ...
 
+    @property
+    def commits_failed(self) -> int:
+        """Commits that the group refused since the start."""
+        ...
+
+    @property
+    def revokes_over_budget(self) -> int:
+        """Revokes for which the belt did not let go in time, since the start."""
+        ...
+
     def close(self) -> None:
         """Leave the group."""
         ...
@@ -200,19 +210,34 @@ class ShardState:
     parts: Mapping[str, Snapshot]  # "merge", "features", "model/logistic", "evaluate/logistic", ...
     config: Mapping[str, Any]  # the part of the config on which state depends, JSON types
     source: Mapping[str, Any]  # such as the cluster's id; not part of the digest
+    # The claim under which it was learned, as ``Store.claim`` returned it; not read back. Without it, it is
+    # published under the claim that the store holds by then, which is another one where the same worker let
+    # the shard go and took it up again meanwhile.
+    epoch: int | None = field(default=None, compare=False)
 
 
 class Store(Protocol):
-    """Keeps the checkpoints of one stream."""
+    """Keeps the checkpoints of one stream. A shard is claimed, loaded, published, and released."""
+
+    def claim(self, shard: str) -> int:
+        """Own a shard from now on: whoever claimed it before publishes nothing more. Returns the claim's epoch,
+        which grows with each claim, whoever makes it. To be called before ``newest``. Raises CheckpointError."""
+        ...
 
     def newest(self, shard: str) -> ShardState | None:
         """The newest checkpoint that verifies; ``None`` where there never was one.
-        Raises CheckpointCorrupt, CheckpointRefused."""
+        Raises CheckpointCorrupt (also when the two newest do not verify), CheckpointRefused, and
+        CheckpointFenced when it comes upon what a newer owner is about to publish."""
         ...
 
     def publish(self, state: ShardState) -> Published:
         """Make a checkpoint durable and visible as a whole (`old_or_new`), then remove those past ``keep``.
-        Raises CheckpointError."""
+        Raises CheckpointFenced when its claim is no longer the newest, or was released: the shard belongs to
+        somebody else, and nothing was published. Raises CheckpointError."""
+        ...
+
+    def release(self, shard: str) -> None:
+        """Own a shard no longer; what is still being published fails as fenced. Writes nothing, never raises."""
         ...
 
 

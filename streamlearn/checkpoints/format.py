@@ -15,6 +15,7 @@ checksum stay where they are in every format version; so a newer file is told fr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -196,8 +197,14 @@ def installed_versions() -> dict[str, str]:
     ['numpy', 'python']
     """
     names = ["numpy", "river", *(["torch"] if "torch" in sys.modules else [])]
-    versions = {name: metadata.version(name) for name in names}
+    versions = {name: _installed_version(name) for name in names}
     return {"streamlearn": __version__, "python": platform.python_version(), **versions}
+
+
+@functools.cache
+def _installed_version(name: str) -> str:
+    # Kept: it reads the package's files, and a checkpoint is written every few seconds.
+    return metadata.version(name)
 
 
 def _sections_of(part: Snapshot) -> Iterator[tuple[Literal["data", "arrays", "pickled"], list[Buffer]]]:
@@ -280,7 +287,7 @@ def _refuse_other_format(version: int) -> None:
 
 def _refuse_other_river(header: Header) -> None:
     pickled = sorted(section.part for section in header.sections if section.kind == "pickled")
-    written, installed = header.libraries.get("river", "none"), metadata.version("river")
+    written, installed = header.libraries.get("river", "none"), _installed_version("river")
     if pickled and written != installed:
         raise CheckpointRefused(
             f"the checkpoint holds {', '.join(pickled)} as pickled by river {written}; installed is {installed}, "

@@ -15,8 +15,16 @@ from streamlearn.checkpoints.disk import Listed
 from streamlearn.checkpoints.format import FORMAT_VERSION, Header, read_header
 from streamlearn.checkpoints.format import decode as decode_file
 from streamlearn.checkpoints.keeper import verify_restorable
+from streamlearn.checkpoints.names import (
+    CORRUPT_SUFFIX,
+    SUFFIX,
+    Version,
+    folder_name,
+    is_set_aside,
+    shard_name,
+    version_of,
+)
 from streamlearn.checkpoints.places import Place, open_place
-from streamlearn.checkpoints.stores import CORRUPT_SUFFIX, FILE_NAME, SUFFIX, folder_name, shard_name
 from streamlearn.checkpoints.unpickle import admitted_by
 from streamlearn.contracts import ShardState
 from streamlearn.errors import CheckpointCorrupt, CheckpointError, CheckpointRefused
@@ -26,6 +34,7 @@ from streamlearn.errors import CheckpointCorrupt, CheckpointError, CheckpointRef
 class Found:
     """One file below a PATH."""
 
+    version: Version
     path: str
     folder: str
     nbytes: int
@@ -55,16 +64,13 @@ def show(path: str, stream: str | None = None, *, key: bytes | None = None) -> d
     >>> from streamlearn.checkpoints.keeper import CheckpointKeeper
     >>> from streamlearn.checkpoints.stores import open_store
     >>> state = ShardState("flights", "flights", 1, {}, 2, 0, {}, (), {}, config={}, source={})
-    >>> _ = CheckpointKeeper(open_store("memory://show", "flights"), keep=5).publish(state)
+    >>> keeper = CheckpointKeeper(open_store("memory://show", "flights"), keep=5)
+    >>> _ = keeper.claim("flights"), keeper.publish(state)
     >>> shown = show("memory://show")
     >>> shown["stream"], shown["format_version"], shown["shards"][0]["events_learned"]
     ('flights', 1, 2)
     """
-    place, root = open_place(path)
-    folders: dict[str, list[Found]] = {}
-    for file in _of_one_stream(path, list(_files(place, root)), stream):
-        folders.setdefault(file.folder, []).append(file)
-    states = sorted((_newest(place, files, key) for files in folders.values()), key=_shard_order)
+    states = newest_states(path, stream, key=key)
     return {
         "stream": states[0].stream,
         "format_version": FORMAT_VERSION,
@@ -72,8 +78,17 @@ def show(path: str, stream: str | None = None, *, key: bytes | None = None) -> d
     }
 
 
+def newest_states(path: str, stream: str | None = None, *, key: bytes | None = None) -> list[ShardState]:
+    """Return the newest checkpoint of each shard of a stream that verifies, by partition. Raises as ``show``."""
+    place, root = open_place(path)
+    folders: dict[str, list[Found]] = {}
+    for file in _of_one_stream(path, list(_files(place, root)), stream):
+        folders.setdefault(file.folder, []).append(file)
+    return sorted((_newest(place, files, key) for files in folders.values()), key=_shard_order)
+
+
 def ls(path: str) -> list[dict[str, Any]]:
-    """Return what there is, by stream, shard and sequence: every file, also those set aside.
+    """Return what there is, by stream, shard, epoch and sequence: every file, also those set aside.
 
     Facts from inside a file are ``None`` where its header does not verify. ``valid`` is of the whole file,
     signature apart; ``written_at`` is the store's own time.
@@ -121,10 +136,11 @@ def _files(place: Place, path: str) -> Iterator[Found]:
 
 
 def _in_folder(folder: str, entries: list[Listed]) -> Iterator[Found]:
-    for entry in entries:
-        corrupt = entry.name.endswith(CORRUPT_SUFFIX)
-        if FILE_NAME.match(entry.name) and (corrupt or entry.name.endswith(SUFFIX)):
-            yield Found(f"{folder}/{entry.name}", folder, entry.nbytes, entry.written_at, corrupt)
+    versions = {entry.name: version for entry in entries if (version := version_of(entry.name)) is not None}
+    for entry in sorted(entries, key=lambda entry: (versions.get(entry.name, (0, 0)), entry.name)):
+        if entry.name in versions:
+            path, aside = f"{folder}/{entry.name}", is_set_aside(entry.name)
+            yield Found(versions[entry.name], path, folder, entry.nbytes, entry.written_at, aside)
 
 
 def _of_one_stream(path: str, files: list[Found], stream: str | None) -> list[Found]:
@@ -147,7 +163,7 @@ def _of_one_stream(path: str, files: list[Found], stream: str | None) -> list[Fo
 
 def _newest(place: Place, files: list[Found], key: bytes | None) -> ShardState:
     why = "all were set aside"
-    for file in sorted(files, key=lambda file: file.path, reverse=True):
+    for file in sorted(files, key=lambda file: file.version, reverse=True):
         if not file.set_aside and (data := _read(place, file)) is not None:
             try:
                 return decode_file(data, key=key)
@@ -212,7 +228,8 @@ def _listed(place: Place, file: Found) -> dict[str, Any] | None:
         "path": file.path,
         "stream": header.stream if header else None,
         "shard": header.shard if header else shard_name(file.folder.rpartition("/")[2]),
-        "sequence": int(file.path.rpartition("/")[2][:16]),
+        "epoch": file.version.epoch,
+        "sequence": file.version.sequence,
         "bytes": file.nbytes,
         "written_at": datetime.fromtimestamp(file.written_at, UTC).isoformat(timespec="milliseconds"),
         "next_offsets": [

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 
 from streamlearn.checkpoints.format import decode, encode
+from streamlearn.checkpoints.names import Version
 from streamlearn.checkpoints.stores import CheckpointStore
 from streamlearn.checkpoints.unpickle import admitted_by, loads
 from streamlearn.contracts import Published, ShardState
+from streamlearn.errors import CheckpointFenced
 
 
 class CheckpointKeeper:
@@ -31,11 +33,12 @@ class CheckpointKeeper:
 
     >>> from streamlearn.checkpoints.stores import open_store
     >>> keeper = CheckpointKeeper(open_store("memory://keeper", "flights"), keep=5)
+    >>> epoch = keeper.claim("flights")
     >>> keeper.newest("flights") is None
     True
-    >>> state = ShardState("flights", "flights", 1, {}, 2, 0, {}, (), {}, config={}, source={})
+    >>> state = ShardState("flights", "flights", 1, {}, 2, 0, {}, (), {}, config={}, source={}, epoch=epoch)
     >>> keeper.publish(state).path
-    '/keeper/flights/flights/0000000000000001.checkpoint'
+    '/keeper/flights/flights/00000001-0000000000000001.checkpoint'
     >>> keeper.newest("flights") == state
     True
     """
@@ -54,16 +57,33 @@ class CheckpointKeeper:
         self._on_corrupt = on_corrupt
         self._read_back: set[str] = set()
 
+    def claim(self, shard: str) -> int:
+        """Own a shard from now on, and return its epoch. Whoever owned it before publishes nothing more.
+
+        Raises
+        ------
+        CheckpointLocked, CheckpointError
+            Others keep claiming it, or the claim could not be written.
+        """
+        return self._store.claim(shard)
+
+    def release(self, shard: str) -> None:
+        """Own a shard no longer: what is still being published fails. Writes nothing."""
+        self._store.release(shard)
+
     def newest(self, shard: str) -> ShardState | None:
         """Return the newest checkpoint that verifies; ``None`` where there never was one.
 
         Raises
         ------
         CheckpointCorrupt
-            There are files, and none verifies.
+            There are files, and none verifies, or the two newest do not; it says what to do.
+        CheckpointFenced
+            The newest does not verify, and is of a newer claim.
         CheckpointRefused
             It cannot be continued here: format, versions, signature.
         """
+        assert self._store.held(shard) is not None, f"{shard} was released"
         state, set_aside = self._store.newest(shard, functools.partial(decode, key=self._key))
         for each in set_aside:
             self._on_corrupt(each.path, each.why)
@@ -76,16 +96,24 @@ class CheckpointKeeper:
         ------
         CheckpointRefused
             The state could be written, but not be read back.
+        CheckpointFenced
+            The claim is no longer the newest, or was released. Nothing was published.
         CheckpointLocked, CheckpointError
-            It could not be written. Nothing was published.
+            It could not be written, and nothing was published; or what is past ``keep`` could not be removed.
         """
         began = time.perf_counter()
+        epoch = self._store.held(state.shard) if state.epoch is None else state.epoch
+        if epoch is None:
+            raise CheckpointFenced(
+                f"this worker has let go of {state.shard}; nothing was published",
+                remedy="none: whoever takes it up goes on from the checkpoint before",
+            )
         buffers = encode(state, key=self._key)
         if state.shard not in self._read_back:
             verify_restorable(b"".join(buffers), key=self._key)
             self._read_back.add(state.shard)
-        path = self._store.publish(state.shard, state.sequence, buffers)
-        self._store.prune(state.shard, self._keep)
+        path = self._store.publish(state.shard, Version(epoch, state.sequence), buffers)
+        self._store.prune(state.shard, self._keep, epoch)
         nbytes = sum(len(buffer) for buffer in buffers)
         return Published(path, nbytes, time.perf_counter() - began)
 

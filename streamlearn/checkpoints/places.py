@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -33,16 +33,25 @@ class Place(Protocol):
         """Raises FileNotFoundError."""
         ...
 
-    def create(self, path: str, data: Sequence[Buffer]) -> None:
-        """Write a whole file, folders included. Durable at return. Raises FileExistsError."""
+    def create(
+        self, path: str, data: Sequence[Buffer], before_visible: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write a whole file, folders included. Durable at return. Raises FileExistsError.
+
+        ``before_visible`` is called as late as can be while nothing has its name yet; what it raises is
+        raised, and nothing was created.
+        """
         ...
 
     def move(self, path: str, to: str) -> None: ...
 
     def remove(self, path: str) -> None: ...
 
-    def discard_unfinished(self, folder: str) -> None:
-        """Remove what a crash left half written in a folder."""
+    def discard_unfinished(self, folder: str, is_stale: Callable[[str], bool]) -> None:
+        """Remove what is half written in a folder, where ``is_stale`` says so of the name that it was to get.
+
+        Its ``create`` fails, if whoever began it still lives.
+        """
         ...
 
 
@@ -70,16 +79,20 @@ class LocalPlace:
         with _typed_errors(path):
             return self._disk.read(path)
 
-    def create(self, path: str, data: Sequence[Buffer]) -> None:
+    def create(
+        self, path: str, data: Sequence[Buffer], before_visible: Callable[[], None] = lambda: None
+    ) -> None:
         """Write a file so that it is there as a whole or not at all.
 
         1. The folder is there, durably.
         2. The content goes to an unfinished file beside it, and to the disk.
-        3. The file gets its name, which must be free.
-        4. The name goes to the disk.
+        3. ``before_visible`` agrees. Its look must come after the unfinished file is there: see ``claims.py``.
+        4. The file gets its name, which must be free.
+        5. The name goes to the disk.
 
         Where a step fails, what was written is removed and nothing was published. A failed fsync is never
         tried again: the kernel may have dropped the pages and would then report success.
+        Raises FileNotFoundError when the unfinished file, or the folder, was removed meanwhile.
         """
         folder, name = path.rpartition("/")[::2]
         # Drawn, not counted: the processes of two containers may both have the number 1.
@@ -90,12 +103,18 @@ class LocalPlace:
             with contextlib.ExitStack() as undo:
                 # Step 2.
                 undo.callback(self._remove_if_there, unfinished)
-                self._write(unfinished, data)
+                try:
+                    self._write(unfinished, data)
+                except FileNotFoundError:
+                    self._durable.clear()  # the folder was moved away: the next file makes it anew
+                    raise
                 # Step 3.
+                before_visible()
+                # Step 4.
                 self._give_name(unfinished, path)
                 undo.callback(self._remove_if_there, path)
                 self._remove_if_there(unfinished)
-                # Step 4. Waits for the disk.
+                # Step 5. Waits for the disk.
                 self._disk.sync_folder(folder)
                 undo.pop_all()
 
@@ -108,32 +127,45 @@ class LocalPlace:
         with _typed_errors(path):
             self._remove_if_there(path)
 
-    def discard_unfinished(self, folder: str) -> None:
+    def discard_unfinished(self, folder: str, is_stale: Callable[[str], bool]) -> None:
         with _typed_errors(folder):
             try:
                 listed = self._disk.list_folder(folder)
             except FileNotFoundError:
                 return
             for each in listed:
-                if _is_unfinished(each.name):
+                if _is_unfinished(each.name) and is_stale(_finished(each.name)):
                     self._remove_if_there(f"{folder}/{each.name}")
 
     def _make_folder(self, folder: str) -> None:
-        """Create a folder and its parents, each name durable in the folder above."""
-        if folder in self._durable or not folder.strip("/."):
+        """See that a folder and those above it are there, each name durable in the folder above."""
+        if folder in self._durable:
             return
-        above = folder.rpartition("/")[0] or ("/" if folder.startswith("/") else ".")
+        made = self._make_missing(folder)
+        # Also those that were there: the process that made one may have died before this.
+        while folder not in self._durable and folder.strip("/."):
+            above = _above(folder)
+            try:
+                self._disk.sync_folder(above)
+            except PermissionError:
+                # Above what is ours. A process that may not read that folder has made nothing in it.
+                if folder in made:
+                    raise
+            self._durable.add(folder)
+            folder = above
+
+    def _make_missing(self, folder: str) -> list[str]:
+        """Create a folder, and those above it where there are none; return which were created."""
         try:
             self._disk.make_folder(folder)
         except FileExistsError:
-            pass
+            return []
         except FileNotFoundError:
-            self._make_folder(above)
+            made = self._make_missing(_above(folder))
             with contextlib.suppress(FileExistsError):  # another process was faster
                 self._disk.make_folder(folder)
-        # Also where it was there: the process that made it may have died before this.
-        self._disk.sync_folder(above)
-        self._durable.add(folder)
+            return [*made, folder]
+        return [folder]
 
     def _write(self, path: str, data: Sequence[Buffer]) -> None:
         file = self._disk.open_new(path)
@@ -193,9 +225,12 @@ class RemotePlace:
             content: bytes = self._filesystem.cat_file(path)
             return content
 
-    def create(self, path: str, data: Sequence[Buffer]) -> None:
+    def create(
+        self, path: str, data: Sequence[Buffer], before_visible: Callable[[], None] = lambda: None
+    ) -> None:
         with _typed_errors(path):
             self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            before_visible()
             self._filesystem.pipe_file(path, b"".join(data), mode="create")
 
     def move(self, path: str, to: str) -> None:
@@ -208,7 +243,7 @@ class RemotePlace:
         with _typed_errors(path), contextlib.suppress(FileNotFoundError):
             self._filesystem.rm_file(path)
 
-    def discard_unfinished(self, folder: str) -> None:
+    def discard_unfinished(self, folder: str, is_stale: Callable[[str], bool]) -> None:
         """Nothing: an upload that did not end is not visible."""
 
     def _listed(self, folder: str, info: dict[str, Any]) -> Listed | None:
@@ -263,8 +298,17 @@ def _typed_errors(path: str) -> Iterator[None]:
         ) from error
 
 
+def _above(folder: str) -> str:
+    return folder.rpartition("/")[0] or ("/" if folder.startswith("/") else ".")
+
+
 def _is_unfinished(name: str) -> bool:
     return name.startswith(UNFINISHED_PREFIX) and name.endswith(UNFINISHED_SUFFIX)
+
+
+def _finished(unfinished: str) -> str:
+    """Return the name that an unfinished file was to get."""
+    return unfinished.removeprefix(UNFINISHED_PREFIX).removesuffix(UNFINISHED_SUFFIX).rpartition(".")[0]
 
 
 def _name(listed: Listed) -> str:

@@ -1,40 +1,46 @@
-"""The checkpoint files of one stream: their names, their order, and which of them counts.
-
-    <path>/<stream>/<shard>/<sequence, 16 digits>.checkpoint
+"""The checkpoint files of one stream: their order, which of them counts, and who may add one.
 
 Upholds `old_or_new`: a file appears as a whole under a name that was free, and the newest one that verifies
 counts. One that does not verify is set aside as ``*.corrupt`` and kept. Where there are files but none
-verifies, that is an error: a shard never silently begins from nothing.
+verifies, that is an error: a shard never silently begins from nothing. So it is where the two newest do not
+verify: no crash damages two, so the disk does, or somebody.
+
+A shard belongs to the newest claim on it; see ``claims.py`` for why nobody else can publish.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import quote, unquote
 
 from streamlearn.checkpoints.arrays import Buffer
+from streamlearn.checkpoints.claims import Claims
 from streamlearn.checkpoints.disk import Disk
+from streamlearn.checkpoints.names import (
+    CORRUPT_SUFFIX,
+    Version,
+    checkpoint_name,
+    folder_name,
+    is_set_aside,
+    shard_name,
+    version_of,
+)
 from streamlearn.checkpoints.places import Place, open_place
 from streamlearn.errors import CheckpointCorrupt, CheckpointLocked, CheckpointRefused
-
-SUFFIX = ".checkpoint"
-CORRUPT_SUFFIX = ".corrupt"
-FILE_NAME = re.compile(r"(\d{16})\.checkpoint")
 
 State = TypeVar("State")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class CheckpointFile:
-    """One checkpoint of a shard, whether it verifies or not."""
+    """One checkpoint of a shard, whether it verifies or not. Sorts by age."""
 
-    sequence: int
+    version: Version
     path: str
     nbytes: int
     written_at: float  # seconds since 1970
+    set_aside: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +52,58 @@ class SetAside:
 
 
 class CheckpointStore:
-    """The checkpoints of one stream. See ``open_store``."""
+    """The checkpoints of one stream, as one process sees them. See ``open_store``."""
 
     def __init__(self, place: Place, root: str, stream: str) -> None:
         self._place = place
         self._folder = f"{root.rstrip('/')}/{folder_name(stream)}"
+        self._claims = Claims(place)
 
-    def publish(self, shard: str, sequence: int, data: Sequence[Buffer]) -> str:
-        """Make a file durable and visible as a whole, and return its path.
+    def claim(self, shard: str) -> int:
+        """Own a shard from now on, and return its epoch. What an earlier owner still publishes, fails.
 
         Raises
         ------
+        CheckpointError
+            The claim could not be written, or others keep claiming the shard.
+        """
+        return self._claims.claim(shard, self._shard_folder(shard))
+
+    def held(self, shard: str) -> int | None:
+        """Return the epoch of one's own claim on a shard; ``None`` once it was released."""
+        return self._claims.held(shard)
+
+    def release(self, shard: str) -> None:
+        """Own a shard no longer. Nothing is written."""
+        self._claims.release(shard)
+
+    def publish(self, shard: str, version: Version, data: Sequence[Buffer]) -> str:
+        """Make a file durable and visible as a whole, and return its path.
+
+        Parameters
+        ----------
+        version
+            Its epoch is that of one's own claim, its sequence one that was not published in this epoch.
+
+        Raises
+        ------
+        CheckpointFenced
+            The claim was released, or there is a newer one. Nothing was published.
         CheckpointLocked
-            The sequence exists: another process writes to this shard.
+            The version exists: another process writes to this shard.
         CheckpointError
             It could not be written. Nothing was published; what there was is untouched.
         """
-        path = f"{self._shard_folder(shard)}/{sequence:016d}{SUFFIX}"
+        folder = self._shard_folder(shard)
+        path = f"{folder}/{checkpoint_name(version)}"
+
+        def look() -> None:
+            self._claims.look(shard, folder, version.epoch)
+
         try:
-            self._place.create(path, data)
+            self._place.create(path, data, before_visible=look)
         except (FileExistsError, FileNotFoundError) as error:
+            look()  # a newer claim discards what is unfinished: then say so
             happened = "exists already" if isinstance(error, FileExistsError) else "was removed while written"
             raise CheckpointLocked(
                 f"{path} {happened}: another process writes the checkpoints of {shard}",
@@ -75,10 +113,9 @@ class CheckpointStore:
         return path
 
     def newest(self, shard: str, decode: Callable[[bytes], State]) -> tuple[State | None, list[SetAside]]:
-        """Return the newest state that verifies, and the newer files that did not and were set aside.
+        """Return the newest state that verifies, and the newer file that did not and was set aside.
 
-        To be called by the shard's owner before it publishes: what an earlier one left half written is
-        removed, and if that one still lives, its write fails.
+        To be called by the shard's owner, once it has claimed it, before it publishes.
 
         Parameters
         ----------
@@ -92,48 +129,52 @@ class CheckpointStore:
         Raises
         ------
         CheckpointCorrupt
-            There are files, and none verifies.
+            There are files, and none verifies, or the two newest do not. Nothing was set aside.
+        CheckpointFenced
+            The newest does not verify, and is of a newer claim than one's own.
         CheckpointRefused
             The newest one that verifies cannot be continued here. An older one is not tried.
         """
-        self._place.discard_unfinished(self._shard_folder(shard))
-        corrupt: list[tuple[str, str]] = []
-        for file in reversed(self.files(shard)):
+        bad: list[SetAside] = []
+        for file in reversed(self._all_files(shard)):
+            if file.set_aside:
+                bad.append(SetAside(file.path, "it was set aside before"))
+                continue
             try:
                 state = decode(self._read(file.path))
             except CheckpointCorrupt as error:
-                corrupt.append((file.path, error.what))
+                # It may be on its way yet: a newer owner's files are not ours to judge.
+                self._claims.refuse_newer(shard, file.version.epoch)
+                bad.append(SetAside(file.path, error.what))
             except CheckpointRefused as error:
                 raise CheckpointRefused(f"{file.path}: {error.what}", remedy=error.remedy) from error
             else:
-                return state, [self._set_aside(*each) for each in corrupt]
-        if corrupt or self._entries_that_end(shard, CORRUPT_SUFFIX):
-            folder = self._shard_folder(shard)
-            newest = ": ".join(corrupt[0]) if corrupt else "all were set aside before"
+                if len(bad) > 1:
+                    raise _two_bad(shard, bad, file)
+                return state, [self._set_aside(each) for each in bad if not is_set_aside(each.path)]
+        if bad:
             raise CheckpointCorrupt(
-                f"none of the checkpoints of {shard} in {folder} verifies; the newest: {newest}",
-                remedy=f"put a copy of a good one into {folder}; to learn anew from the start of the topic, "
-                "on purpose, move that folder away",
+                f"none of the checkpoints of {shard} verifies; the newest: {bad[0].path}: {bad[0].why}",
+                remedy=f"put a copy of a good one into {self._shard_folder(shard)}; to learn anew from the start "
+                "of the topic, on purpose, move that folder away while no daemon runs",
             )
         return None, []
 
     def files(self, shard: str) -> list[CheckpointFile]:
         """Return the shard's checkpoints, oldest first, without those set aside."""
-        folder = self._shard_folder(shard)
-        return sorted(
-            CheckpointFile(int(found[1]), f"{folder}/{entry.name}", entry.nbytes, entry.written_at)
-            for entry in self._place.entries(folder)
-            if (found := FILE_NAME.fullmatch(entry.name))
-        )
+        return [file for file in self._all_files(shard) if not file.set_aside]
 
     def shards(self) -> list[str]:
         """Return the shards that have a folder, sorted by name."""
         return sorted(shard_name(e.name) for e in self._place.entries(self._folder) if e.is_folder)
 
-    def prune(self, shard: str, keep: int) -> list[str]:
-        """Remove all but the ``keep`` newest checkpoints, and return what was removed. Corrupt ones stay."""
+    def prune(self, shard: str, keep: int, epoch: int) -> list[str]:
+        """Remove all but the ``keep`` newest checkpoints, and return what was removed.
+
+        Corrupt ones stay, and so does what was published under a newer claim than ``epoch``.
+        """
         assert keep >= 1, "the newest checkpoint is never removed"
-        removed = [file.path for file in self.files(shard)[:-keep]]
+        removed = [file.path for file in self.files(shard)[:-keep] if file.version.epoch <= epoch]
         for path in removed:
             self._place.remove(path)
         return removed
@@ -141,27 +182,28 @@ class CheckpointStore:
     def _shard_folder(self, shard: str) -> str:
         return f"{self._folder}/{folder_name(shard)}"
 
-    def _entries_that_end(self, shard: str, suffix: str) -> list[str]:
-        entries = self._place.entries(self._shard_folder(shard))
-        return [entry.name for entry in entries if entry.name.endswith(suffix)]
+    def _all_files(self, shard: str) -> list[CheckpointFile]:
+        folder = self._shard_folder(shard)
+        return sorted(
+            CheckpointFile(version, f"{folder}/{e.name}", e.nbytes, e.written_at, is_set_aside(e.name))
+            for e in self._place.entries(folder)
+            if (version := version_of(e.name)) is not None
+        )
 
     def _read(self, path: str) -> bytes:
         try:
             return self._place.read(path)
         except FileNotFoundError as error:
-            raise CheckpointLocked(
-                f"{path} was removed while it was to be read: another process works in this folder",
-                remedy="see that no two daemons own the same shard, then start this one again",
-            ) from error
+            raise _vanished(path) from error
 
-    def _set_aside(self, path: str, why: str) -> SetAside:
-        shard_folder, _, name = path.rpartition("/")
-        taken = {entry.name for entry in self._place.entries(shard_folder)}
-        # A sequence is written again after its first file was set aside, and may be damaged again.
-        numbers = ("", *(f".{number}" for number in range(2, len(taken) + 3)))
-        free = next(n for each in numbers if (n := f"{name}{each}{CORRUPT_SUFFIX}") not in taken)
-        self._place.move(path, f"{shard_folder}/{free}")
-        return SetAside(f"{shard_folder}/{free}", why)
+    def _set_aside(self, bad: SetAside) -> SetAside:
+        # The name is free: a file of this version that was set aside before would be a second bad one.
+        aside = f"{bad.path}{CORRUPT_SUFFIX}"
+        try:
+            self._place.move(bad.path, aside)
+        except FileNotFoundError as error:
+            raise _vanished(bad.path) from error
+        return SetAside(aside, bad.why)
 
 
 def open_store(url: str, stream: str, disk: Disk | None = None) -> CheckpointStore:
@@ -180,34 +222,36 @@ def open_store(url: str, stream: str, disk: Disk | None = None) -> CheckpointSto
         The URL's scheme cannot be used.
 
     >>> store = open_store("memory://doctest", "flights")
-    >>> store.publish("flights", 1, [b"learned"])
-    '/doctest/flights/flights/0000000000000001.checkpoint'
+    >>> epoch = store.claim("flights")
+    >>> store.publish("flights", Version(epoch, 1), [b"learned"])
+    '/doctest/flights/flights/00000001-0000000000000001.checkpoint'
     >>> store.newest("flights", decode=bytes)
     (b'learned', [])
-    >>> store.publish("flights", 1, [b"by somebody else"])
+    >>> open_store("memory://doctest", "flights").claim("flights")
+    2
+    >>> store.publish("flights", Version(epoch, 2), [b"by one that was thought dead"])
     Traceback (most recent call last):
     ...
-    streamlearn.errors.CheckpointLocked: ... exists already: another process writes the checkpoints of flights
+    streamlearn.errors.CheckpointFenced: claim 1 on flights counts no more: claim 2 was made by ...
       remedy: ...
     """
     place, root = open_place(url, disk)
     return CheckpointStore(place, root, stream)
 
 
-def folder_name(name: str) -> str:
-    """Return a stream's or shard's name as one that every file system and object store takes.
-
-    >>> folder_name("flights"), folder_name("late flights[3]"), folder_name("../x")
-    ('flights', 'late%20flights(3)', '%2E.%2Fx')
-    """
-    quoted = quote(name, safe="[]").replace("[", "(").replace("]", ")")  # brackets are patterns to fsspec
-    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
+def _vanished(path: str) -> CheckpointLocked:
+    return CheckpointLocked(
+        f"{path} was removed while it was to be read: another process works in this folder",
+        remedy="see that no two daemons own the same shard, then start this one again",
+    )
 
 
-def shard_name(folder: str) -> str:
-    """Return the name that ``folder_name`` was given.
-
-    >>> shard_name(folder_name("late (flights)[3]"))
-    'late (flights)[3]'
-    """
-    return unquote(folder.replace("(", "[").replace(")", "]"))
+def _two_bad(shard: str, bad: Sequence[SetAside], good: CheckpointFile) -> CheckpointCorrupt:
+    names = ", ".join(each.path.rpartition("/")[2] for each in bad)
+    return CheckpointCorrupt(
+        f"the {len(bad)} newest checkpoints of {shard} do not verify: "
+        + "; ".join(f"{each.path}: {each.why}" for each in bad),
+        remedy="look at the disk first: a crash does not damage two. Then put good copies in their place; or, "
+        f"to go on from {good.path} and to learn again what came after it, move {names} "
+        "out of that folder while no daemon runs",
+    )

@@ -7,7 +7,7 @@ exact module and name. So nothing that River's modules merely import (``sys``, `
 or function on its way is refused.
 
 What this does not promise: NumPy and River's Rust parts rebuild themselves from raw state and do not
-defend their memory against a forged one. Where others can write to the checkpoint folder, sign the files
+defend their memory against a forged one, and a forged pickle may ask for any amount of memory or time. Where others can write to the checkpoint folder, sign the files
 (``STREAMLEARN_CHECKPOINT_KEY``): a signature is verified before anything is unpickled.
 """
 
@@ -145,8 +145,8 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _is_river(module: str) -> bool:
-    top = ".".join(module.split(".")[:2])
-    return module.startswith("river.") and top not in RIVER_EXCLUDED
+    packages = module.split(".")
+    return packages[0] == "river" and not RIVER_EXCLUDED.intersection(packages)
 
 
 def _import(module: str, name: str) -> Any:

@@ -17,13 +17,14 @@ def print_list(path: str, *, as_json: bool) -> None:
         print_json(rows)
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("stream", "shard", "sequence", "written", "bytes", "learned", "valid"):
+    for column in ("stream", "shard", "epoch", "sequence", "written", "bytes", "learned", "valid"):
         table.add_column(column)
     for row in rows:
         learned = "" if row["events_learned"] is None else f"{row['events_learned']:,}"
         valid = "yes" if row["valid"] else f"no: {row['error']}"
-        figures = (str(row["sequence"]), row["written_at"], f"{row['bytes']:,}", learned, valid)
-        table.add_row(row["stream"] or "?", row["shard"], *figures)
+        version = (str(row["epoch"]), str(row["sequence"]))
+        figures = (row["written_at"], f"{row['bytes']:,}", learned, valid)
+        table.add_row(row["stream"] or "?", row["shard"], *version, *figures)
     Console().print(table)
 
 

@@ -13,7 +13,7 @@ import pytest
 from streamlearn.checkpoints.keeper import CheckpointKeeper
 from streamlearn.checkpoints.stores import open_store
 from streamlearn.contracts import ModelEntry, ShardState, Snapshot, Store
-from streamlearn.errors import CheckpointCorrupt, CheckpointLocked, CheckpointRefused
+from streamlearn.errors import CheckpointCorrupt, CheckpointFenced, CheckpointLocked, CheckpointRefused
 from streamlearn.events import TopicPartition
 
 
@@ -39,7 +39,10 @@ def state(sequence: int, **changes: Any) -> ShardState:
 
 
 def keeper(tmp_path: Path, **settings: Any) -> CheckpointKeeper:
-    return CheckpointKeeper(open_store(str(tmp_path), "flights"), **{"keep": 3, **settings})
+    """A worker's keeper, which has taken the shard up."""
+    kept = CheckpointKeeper(open_store(str(tmp_path), "flights"), **{"keep": 3, **settings})
+    kept.claim("flights")
+    return kept
 
 
 def damage(path: str) -> None:
@@ -59,7 +62,8 @@ def test_a_start_goes_on_from_the_newest(tmp_path: Path) -> None:
     assert restored is not None
     assert restored.sequence == 5
     assert restored.parts["model/mlp"].arrays["weights"].tolist() == [5.0] * 4
-    assert [file.sequence for file in open_store(str(tmp_path), "flights").files("flights")] == [3, 4, 5]
+    files = open_store(str(tmp_path), "flights").files("flights")
+    assert [file.version for file in files] == [(1, 3), (1, 4), (1, 5)]
 
 
 def test_a_corrupt_one_is_told_and_an_older_one_counts(tmp_path: Path) -> None:
@@ -77,6 +81,39 @@ def test_a_corrupt_one_is_told_and_an_older_one_counts(tmp_path: Path) -> None:
         damage(path)
     with pytest.raises(CheckpointCorrupt, match="none of the checkpoints"):
         store.newest("flights")
+    assert len(told) == 1
+
+
+def test_the_two_newest_corrupt_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    store = keeper(tmp_path, on_corrupt=lambda path, why: told.append((path, why)))
+    paths = [store.publish(state(sequence)).path for sequence in (1, 2, 3)]
+    for path in paths[1:]:
+        damage(path)
+    with pytest.raises(CheckpointCorrupt, match="the 2 newest checkpoints of flights do not verify") as error:
+        keeper(tmp_path).newest("flights")
+    first, second, third = (Path(path).name for path in paths)
+    assert f"to go on from {paths[0]}" in error.value.remedy
+    assert f"move {third}, {second} out of that folder" in error.value.remedy
+    assert all(Path(path).exists() for path in paths), "nothing was touched"
+    # What the remedy says, done.
+    for path in paths[1:]:
+        Path(path).rename(tmp_path / Path(path).name)
+    restored = store.newest("flights")
+    assert restored is not None
+    assert (restored.sequence, told) == (1, [])
+    assert first in paths[0]
+
+
+def test_one_set_aside_at_the_last_start_and_the_next_corrupt_too_are_two(tmp_path: Path) -> None:
+    paths = [keeper(tmp_path).publish(state(sequence)).path for sequence in (1, 2, 3)]
+    damage(paths[2])
+    assert keeper(tmp_path).newest("flights") is not None
+    assert keeper(tmp_path).newest("flights") is not None, "and a start without news changes nothing"
+    damage(paths[1])
+    with pytest.raises(CheckpointCorrupt, match="set aside before") as error:
+        keeper(tmp_path).newest("flights")
+    assert f"{Path(paths[2]).name}.corrupt" in error.value.remedy
 
 
 def test_with_a_key_files_are_signed(tmp_path: Path) -> None:
@@ -100,7 +137,51 @@ def test_what_could_not_be_restored_is_not_published(tmp_path: Path) -> None:
     assert keeper(tmp_path).newest("flights") is not None
 
 
-def test_two_keepers_do_not_both_publish(tmp_path: Path) -> None:
-    keeper(tmp_path).publish(state(1))
+def test_of_two_keepers_the_one_with_the_newer_claim_publishes(tmp_path: Path) -> None:
+    older, newer = keeper(tmp_path), keeper(tmp_path)
+    with pytest.raises(CheckpointFenced, match="claim 1 on flights counts no more: claim 2 was made by"):
+        older.publish(state(7))
+    newer.publish(state(1))
+    restored = keeper(tmp_path).newest("flights")
+    assert restored is not None
+    assert restored.sequence == 1
+
+
+def test_a_sequence_is_published_once_in_an_epoch(tmp_path: Path) -> None:
+    store = keeper(tmp_path)
+    store.publish(state(1))
     with pytest.raises(CheckpointLocked):
-        keeper(tmp_path).publish(state(1))
+        store.publish(state(1))
+
+
+def test_what_was_released_publishes_no_more(tmp_path: Path) -> None:
+    store = keeper(tmp_path)
+    store.publish(state(1, epoch=1))
+    store.release("flights")
+    for late in (state(2, epoch=1), state(2)):
+        with pytest.raises(CheckpointFenced, match="let go of"):
+            store.publish(late)
+    assert [file.version for file in open_store(str(tmp_path), "flights").files("flights")] == [(1, 1)]
+
+
+def test_a_state_of_before_a_release_is_not_published_under_the_next_claim(tmp_path: Path) -> None:
+    """The writer's thread may come to it only after the shard was let go and taken up again."""
+    store = keeper(tmp_path)
+    late = state(5, epoch=1)
+    store.release("flights")
+    assert store.claim("flights") == 2
+    with pytest.raises(CheckpointFenced, match="let go of"):
+        store.publish(late)
+    store.publish(state(5, epoch=2))
+
+
+def test_nothing_is_used_unclaimed(tmp_path: Path) -> None:
+    kept = CheckpointKeeper(open_store(str(tmp_path), "flights"), keep=3)
+    with pytest.raises(AssertionError, match="claimed before"):
+        kept.publish(state(1))
+    with pytest.raises(AssertionError, match="claimed before"):
+        kept.newest("flights")
+    kept.claim("flights")
+    kept.release("flights")
+    with pytest.raises(AssertionError, match="released"):
+        kept.newest("flights")

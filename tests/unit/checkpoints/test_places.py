@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from streamlearn.checkpoints.disk import Disk
+from streamlearn.checkpoints.names import Version
 from streamlearn.checkpoints.places import LocalPlace, open_place
 from streamlearn.checkpoints.stores import open_store
 from streamlearn.errors import CheckpointCorrupt, CheckpointError, CheckpointLocked
+
+FILE = "flights/flights/{:016d}.checkpoint"
 
 STEPS = ("make_folder", "open_new", "write", "sync", "close", "link", "rename", "remove", "sync_folder")
 OLD, NEW = b"old" * 1000, b"new" * 1000
@@ -23,7 +26,17 @@ class Crash(BaseException):
     """The process is gone: nothing after it reaches the disk."""
 
 
-class WatchedDisk(Disk):
+class Quick(Disk):
+    """A disk that waits for nothing: no power is lost here (for that see tests/sim)."""
+
+    def sync(self, file: int) -> None:
+        pass
+
+    def sync_folder(self, folder: str) -> None:
+        pass
+
+
+class WatchedDisk(Quick):
     """Records every change, and does something else in place of one of them."""
 
     def __init__(self) -> None:
@@ -96,8 +109,10 @@ def names(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def publish(tmp_path: Path, disk: Disk, sequence: int, data: bytes) -> str:
-    return open_store(str(tmp_path), "flights", disk).publish("flights", sequence, [data[:1500], data[1500:]])
+def publish(folder: Path, disk: Disk, sequence: int, data: bytes) -> str:
+    path = f"{folder}/{FILE.format(sequence)}"
+    LocalPlace(disk).create(path, [data[:1500], data[1500:]])
+    return path
 
 
 def steps_of_a_publish(tmp_path: Path, **settings: Any) -> int:
@@ -108,28 +123,44 @@ def steps_of_a_publish(tmp_path: Path, **settings: Any) -> int:
 
 
 def test_the_order_of_a_publish(tmp_path: Path) -> None:
-    """Content before name, name before return; each new folder durable in the one above."""
+    """Content before name, name before return; each folder durable in the one above, whoever made it."""
     disk = WatchedDisk()
     path = publish(tmp_path / "new", disk, 1, NEW)
+    folder = Path(path).parent
+    above = [str(each) for each in folder.parents]
     assert disk.steps() == [
-        *("make_folder", "make_folder", "make_folder"),  # from the inside: none is there
-        *("sync_folder", "make_folder", "sync_folder", "make_folder", "sync_folder"),
+        *["make_folder"] * 5,  # from the inside, until there is one; then back
+        *["sync_folder"] * len(above),
         *("open_new", "write", "write", "sync", "close", "link", "remove", "sync_folder"),
     ]
-    synced = [call[1] for call in disk.calls if call[0] == "sync_folder"]
-    folder = Path(path).parent
-    assert synced == [str(tmp_path), str(tmp_path / "new"), str(folder.parent), str(folder)]
+    assert [call[1] for call in disk.calls if call[0] == "sync_folder"] == [*above, str(folder)]
     disk.calls.clear()
     publish(tmp_path / "new", disk, 2, NEW)
-    assert disk.steps()[:2] == ["make_folder", "sync_folder"], "the folder's own name, in case its maker died"
+    assert disk.steps()[: 1 + len(above)] == ["make_folder", *["sync_folder"] * len(above)], (
+        "their names, in case their maker died"
+    )
+
+
+def test_a_folder_above_that_may_not_be_read_is_none_of_ours(tmp_path: Path) -> None:
+    class Guarded(WatchedDisk):
+        def sync_folder(self, folder: str) -> None:
+            if folder == guarded:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+            super().sync_folder(folder)
+
+    guarded = str(tmp_path.parent)
+    publish(tmp_path / "new", Guarded(), 1, NEW)
+    guarded = str(tmp_path / "other/flights")
+    with pytest.raises(CheckpointError, match="Permission"):
+        publish(tmp_path / "other", Guarded(), 1, NEW)
 
 
 def test_folders_are_made_durable_once(tmp_path: Path) -> None:
     disk = WatchedDisk()
-    store = open_store(str(tmp_path), "flights", disk)
-    store.publish("flights", 1, [OLD])
+    place = LocalPlace(disk)
+    place.create(f"{tmp_path}/{FILE.format(1)}", [OLD])
     disk.calls.clear()
-    store.publish("flights", 2, [NEW])
+    place.create(f"{tmp_path}/{FILE.format(2)}", [NEW])
     assert disk.steps() == ["open_new", "write", "sync", "close", "link", "remove", "sync_folder"]
 
 
@@ -140,18 +171,20 @@ def test_old_or_new_after_a_crash_at_any_step(tmp_path: Path, no_links: bool, wr
     seen = set()
     for step in range(steps_of_a_publish(tmp_path, **settings)):
         here = tmp_path / f"step-{step}"
-        publish(here, Disk(), 1, OLD)
+        publish(here, Quick(), 1, OLD)
         disk = WatchedDisk()
         vars(disk).update(settings, fail_at=step, failure=Crash())
         with contextlib.suppress(Crash):
             publish(here, disk, 2, NEW)
-        state, _ = open_store(str(here), "flights").newest("flights", decode)
+        store = open_store(str(here), "flights", Quick())
+        store.claim("flights")
+        state, _ = store.newest("flights", decode)
         assert state in (OLD, NEW)
         seen.add(state)
         assert not [name for name in names(here) if name.startswith(".")], "what was unfinished is gone"
         # And life goes on.
-        publish(here, Disk(), 3, NEW)
-        assert open_store(str(here), "flights").newest("flights", decode) == (NEW, [])
+        publish(here, Quick(), 3, NEW)
+        assert open_store(str(here), "flights", Quick()).newest("flights", decode) == (NEW, [])
     assert seen == {OLD, NEW}, "or the crashes came too early"
 
 
@@ -163,70 +196,88 @@ def test_a_failing_step_publishes_nothing_and_may_be_tried_again(
     failed = 0
     for step in range(steps_of_a_publish(tmp_path, no_links=no_links)):
         here = tmp_path / f"step-{step}"
-        publish(here, Disk(), 1, OLD)
+        publish(here, Quick(), 1, OLD)
         disk = WatchedDisk()
         vars(disk).update(no_links=no_links, fail_at=step, failure=OSError(number, os.strerror(number)))
-        store = open_store(str(here), "flights", disk)
+        place = LocalPlace(disk)
         told: CheckpointError | None = None
         try:
-            store.publish("flights", 2, [NEW[:1500], NEW[1500:]])
+            place.create(f"{here}/{FILE.format(2)}", [NEW[:1500], NEW[1500:]])
         except CheckpointError as error:
             told = error
         if told is not None:
             failed += 1
             assert os.strerror(number) in told.what
             assert "space" in told.remedy
-            assert open_store(str(here), "flights").newest("flights", decode) == (OLD, [])
+            assert open_store(str(here), "flights", Quick()).newest("flights", decode) == (OLD, [])
             assert names(here) == ["0000000000000001.checkpoint"]
-            store.publish("flights", 2, [NEW])
-        assert open_store(str(here), "flights").newest("flights", decode) == (NEW, [])
+            place.create(f"{here}/{FILE.format(2)}", [NEW])
+        assert open_store(str(here), "flights", Quick()).newest("flights", decode) == (NEW, [])
     assert failed >= 7
 
 
 def test_a_failed_fsync_is_not_tried_again(tmp_path: Path) -> None:
     disk = WatchedDisk()
-    publish(tmp_path, disk, 1, OLD)
+    place = LocalPlace(disk)
+    place.create(f"{tmp_path}/{FILE.format(1)}", [OLD])
     disk.calls.clear()
-    disk.fail_at = 5
+    disk.fail_at = 2
     disk.failure = OSError(errno.EIO, "lost pages")
     with pytest.raises(CheckpointError, match="lost pages"):
-        publish(tmp_path, disk, 2, NEW)
-    assert disk.steps() == [
-        "make_folder",
-        "sync_folder",
-        "open_new",
-        "write",
-        "write",
-        "sync",
-        "close",
-        "remove",
-    ]
+        place.create(f"{tmp_path}/{FILE.format(2)}", [NEW])
+    assert disk.steps() == ["open_new", "write", "sync", "close", "remove"]
 
 
-def test_a_writer_that_was_taken_over_cannot_publish(tmp_path: Path) -> None:
-    """A new owner discards what is unfinished; an old one that still lives then fails."""
-
+def test_what_was_discarded_while_it_was_written_is_not_created(tmp_path: Path) -> None:
     class TakenOver(Disk):
         def sync(self, file: int) -> None:
-            open_store(str(tmp_path), "flights").newest("flights", decode)
+            LocalPlace(Disk()).discard_unfinished(f"{tmp_path}/flights/flights", bool)
             super().sync(file)
 
     publish(tmp_path, Disk(), 1, OLD)
-    with pytest.raises(CheckpointLocked, match="was removed while written"):
+    with pytest.raises(FileNotFoundError):
         publish(tmp_path, TakenOver(), 2, NEW)
     assert names(tmp_path) == ["0000000000000001.checkpoint"]
 
 
-def test_looking_discards_nothing(tmp_path: Path) -> None:
+def test_what_a_last_look_refuses_is_not_created(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def look() -> None:
+        seen.append(names(tmp_path))
+        raise CheckpointLocked("somebody is there", remedy="none")
+
+    with pytest.raises(CheckpointLocked):
+        LocalPlace(Disk()).create(f"{tmp_path}/{FILE.format(1)}", [OLD], look)
+    [[unfinished]] = seen
+    assert unfinished.endswith(".unfinished"), "the look comes after the unfinished file, before the name"
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_was_moved_away_is_made_anew_by_the_next_file(tmp_path: Path) -> None:
+    place = LocalPlace(Disk())
+    place.create(f"{tmp_path}/{FILE.format(1)}", [OLD])
+    (tmp_path / "flights").rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        place.create(f"{tmp_path}/{FILE.format(2)}", [NEW])
+    place.create(f"{tmp_path}/{FILE.format(2)}", [NEW])
+    assert names(tmp_path) == ["0000000000000002.checkpoint"]
+
+
+def test_looking_discards_nothing_and_claiming_does(tmp_path: Path) -> None:
     publish(tmp_path, Disk(), 1, OLD)
     unfinished = tmp_path / "flights/flights/.0000000000000002.checkpoint.abc.unfinished"
     unfinished.write_bytes(b"half")
     store = open_store(str(tmp_path), "flights")
-    assert [file.sequence for file in store.files("flights")] == [1]
-    store.prune("flights", 1)
-    assert unfinished.exists()
+    assert [file.version for file in store.files("flights")] == [(0, 1)]
     store.newest("flights", decode)
+    store.prune("flights", 1, 0)
+    assert unfinished.exists()
+    newer = unfinished.with_name(".00000002-0000000000000002.checkpoint.abc.unfinished")
+    newer.write_bytes(b"half, by one that claims after us")
+    store.claim("flights")
     assert not unfinished.exists()
+    assert newer.exists()
 
 
 def test_a_file_that_cannot_be_read_is_no_corrupt_file(tmp_path: Path) -> None:
@@ -261,7 +312,7 @@ def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     for url in ("checkpoints", "./other/", "a/b/../c", "."):
         store = open_store(url, "flights")
-        store.publish("flights", 1, [NEW])
+        store.publish("flights", Version(store.claim("flights"), 1), [NEW])
         assert open_store(url, "flights").newest("flights", decode) == (NEW, [])
     assert (tmp_path / "checkpoints/flights/flights").is_dir()
     assert (tmp_path / "flights/flights").is_dir()
