@@ -5,12 +5,16 @@
     ├── SourceError             the source cannot be read                   exit 3
     │   ├── BrokerUnavailable   no broker answers (retried, then this)
     │   ├── TopicMissing        a configured topic does not exist
-    │   └── OffsetGap           the checkpoint points outside the log
+    │   ├── OffsetGap           the checkpoint points outside the log
+    │   ├── Fenced              another worker has taken a shard over; this one lets it go
+    │   └── TooManyRejected     what comes in is not what the event contract says
     ├── CheckpointError         state cannot be loaded or written           exit 4
     │   ├── CheckpointCorrupt   a file does not verify
     │   ├── CheckpointRefused   config or version cannot continue it
-    │   └── CheckpointLocked    another process writes to this folder
+    │   ├── CheckpointLocked    another process writes to this folder
+    │   └── CheckpointFenced    another worker has taken the shard over; this one lets it go
     ├── LearnerError            a model cannot be built or failed to learn  exit 5
+    │   └── LearnerOutOfMemory  a model does not fit into its device's memory
     ├── DeadLetterError         rejected bytes cannot be kept               exit 6
     └── LocalBrokerError        the local Apache Kafka cannot be had        exit 7
 
@@ -87,6 +91,14 @@ class OffsetGap(SourceError):
     pass
 
 
+class TooManyRejected(SourceError):
+    pass
+
+
+class Fenced(SourceError):
+    pass
+
+
 class CheckpointError(StreamlearnError):
     exit_code = ExitCode.CHECKPOINT
 
@@ -103,8 +115,16 @@ class CheckpointLocked(CheckpointError):
     pass
 
 
+class CheckpointFenced(CheckpointError):
+    pass
+
+
 class LearnerError(StreamlearnError):
     exit_code = ExitCode.LEARNER
+
+
+class LearnerOutOfMemory(LearnerError):
+    pass
 
 
 class DeadLetterError(StreamlearnError):

@@ -80,11 +80,11 @@ class DeadLetterFile:
         self._raise_failure()
         if self._unsynced:
             assert self._descriptor is not None, "flushed after close"
+            self._unsynced = False  # before the sync: what another thread writes meanwhile is the next one's
             try:
                 os.fsync(self._descriptor)  # a sync with the disk
             except OSError as error:
                 raise self._fail("synced", error) from error
-            self._unsynced = False
         return True
 
     def close(self) -> None:
@@ -120,13 +120,14 @@ class DeadLetterFile:
     def _write(self, lines: bytes) -> None:
         self._raise_failure()
         assert self._descriptor is not None, "sent after close"
-        self._unsynced = True
         rest = memoryview(lines)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
             raise self._fail("written", error) from error
+        finally:
+            self._unsynced = True  # behind the write: a flush of another thread may have come before it
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

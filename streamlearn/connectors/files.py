@@ -176,6 +176,9 @@ class FilesReader:
 class FilesMembership:
     """``contracts.Membership`` of a group of one: everything is assigned at the start, for good."""
 
+    commits_failed = 0
+    revokes_over_budget = 0
+
     def __init__(self, partitions: Sequence[TopicPartition]) -> None:
         self._news: list[Happening] = [Assigned(tuple(sorted(partitions)))]
 

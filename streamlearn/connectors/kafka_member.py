@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from typing import Any
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
@@ -69,6 +70,7 @@ class KafkaMember(NoticedMember):
         self._trouble: str | None = None
         self._ask_at = 0.0
         self._admin: AdminClient | None = None
+        self._group_metadata: Any | None = None
         if not is_classic(source.plain_properties()):
             self._admin = opened(
                 AdminClient, client_settings(source.bootstrap_servers, source.plain_properties())
@@ -90,6 +92,14 @@ class KafkaMember(NoticedMember):
         """What the client last said about its connections; None while the coordinator answers."""
         return None if self._connected else self._trouble
 
+    def group_metadata(self) -> Any | None:
+        """Return what proves to the group, within a transaction, that this worker is its member.
+
+        For ``Producer.send_offsets_to_transaction`` (KIP-447); None while it is no member, or has left.
+        As of the last poll, a moment ago: it ages with every rebalance, so ask each time. Never blocks.
+        """
+        return self._group_metadata
+
     def close(self) -> None:
         """Commit what is left, leave the group and end the thread; at most a few seconds. Idempotent.
 
@@ -109,6 +119,7 @@ class KafkaMember(NoticedMember):
                 self._commit_what_is_due()
                 self._ask_for_nothing()
                 message = self._consumer.poll(POLL_SECONDS)
+                self._note_group_metadata()
                 if message is not None and message.error() is not None:
                     self._on_error(message.error())
             self._commit_what_is_due()
@@ -116,6 +127,7 @@ class KafkaMember(NoticedMember):
         except KafkaException as exception:
             self._fail(error_of(exception))
         self._connected = False
+        self._group_metadata = None
 
     def _commit_what_is_due(self) -> None:
         due = self._notices.take_commits()
@@ -125,6 +137,13 @@ class KafkaMember(NoticedMember):
                 self._consumer.commit(offsets=offsets, asynchronous=True)
             except KafkaException:
                 self._notices.commit_refused(due)
+
+    def _note_group_metadata(self) -> None:
+        # Here, and not where it is asked for: confluent-kafka keeps other threads off a handle that is polled,
+        # and whoever calls waits until there is no poll, without letting go of the interpreter.
+        # Without a member's id the group would take offsets from anybody.
+        is_member = bool(self._consumer.memberid())
+        self._group_metadata = self._consumer.consumer_group_metadata() if is_member else None
 
     def _ask_for_nothing(self) -> None:
         """Find out that the group has nothing for this worker, where librdkafka does not call back for it.
@@ -154,17 +173,20 @@ class KafkaMember(NoticedMember):
         except KafkaException as exception:
             self._fail(error_of(exception))
             return
+        self._note_group_metadata()
         self._assignment_known = True
         self._notices.put(Assigned(_ours(partitions)))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[KafkaTopicPartition]) -> None:
         """Hold the rebalance until the belt has let go. librdkafka unassigns when this returns."""
         if partitions:
+            self._note_group_metadata()  # what is sent out meanwhile goes by it
             self._notices.put_and_wait(Revoked(_ours(partitions)), self._revoke_budget_seconds)
             # What the belt left while it let go: after this the partitions are another worker's.
             self._commit_what_is_due()
 
     def _on_lost(self, _consumer: Consumer, partitions: list[KafkaTopicPartition]) -> None:
+        self._note_group_metadata()
         if partitions:
             self._notices.put(Lost(_ours(partitions)))
 

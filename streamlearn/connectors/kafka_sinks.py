@@ -21,7 +21,7 @@ from streamlearn.errors import BrokerUnavailable, DeadLetterError, SourceError
 PUMP_SECONDS = 0.1
 CLOSE_SECONDS = 5.0
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 
 def never() -> bool:
@@ -171,12 +171,7 @@ class KafkaDeadLetters:
         """Queue letters, in order. Raises DeadLetterError."""
         try:
             for letter in letters:
-                headers = [
-                    # A detail may quote what is no valid text.
-                    (name, text.encode("utf-8", "backslashreplace"))
-                    for name, text in dead_letter_headers(letter, self._stream)
-                ]
-                self._outlet.send(letter.key, letter.value, headers)
+                self._outlet.send(letter.key, letter.value, letter_headers(letter, self._stream))
             self._outlet.pump()
         except SourceError as failure:
             raise self._not_kept(failure) from failure
@@ -193,13 +188,31 @@ class KafkaDeadLetters:
         self._outlet.close()
 
     def _not_kept(self, failure: SourceError) -> DeadLetterError:
-        remedy = failure.remedy
-        if self._outlet.failed_code == KafkaError.MSG_SIZE_TOO_LARGE:
-            remedy = (
-                "raise max.message.bytes of the dead-letter topic above the size of the largest message "
-                "(and the brokers' replica.fetch.max.bytes with it), or keep dead letters in a file: "
-                "dead_letters.path without dead_letters.topic"
-            )
-        elif self._outlet.failed_code in MISSING:
-            remedy = "create the topic, or correct dead_letters.topic"
-        return DeadLetterError(f"a rejected event cannot be kept: {failure.what}", remedy=remedy)
+        return letter_refused(failure, self._outlet.failed_code)
+
+
+def letter_headers(letter: DeadLetter, stream: str) -> Headers:
+    """Return the Kafka headers of a dead letter.
+
+    >>> letter_headers(DeadLetter("t", 0, 7, "empty", "", None, b""), "flights")[0]
+    ('streamlearn.reason', b'empty')
+    """
+    return [
+        # A detail may quote what is no valid text.
+        (name, text.encode("utf-8", "backslashreplace"))
+        for name, text in dead_letter_headers(letter, stream)
+    ]
+
+
+def letter_refused(failure: SourceError, code: int | None) -> DeadLetterError:
+    """Return the error for a letter that the topic does not take; ``code``: librdkafka's, if it said one."""
+    remedy = failure.remedy
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        remedy = (
+            "raise max.message.bytes of the dead-letter topic above the size of the largest message "
+            "(and the brokers' replica.fetch.max.bytes with it), or keep dead letters in a file: "
+            "dead_letters.path without dead_letters.topic"
+        )
+    elif code in MISSING:
+        remedy = "create the topic, or correct dead_letters.topic"
+    return DeadLetterError(f"a rejected event cannot be kept: {failure.what}", remedy=remedy)
