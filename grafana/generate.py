@@ -206,6 +206,16 @@ def set_aside() -> list[Json]:
         line(increase("streamlearn_missed_events_total", "topic, partition"), f"missed: {PARTITION}"),
         line(increase("streamlearn_model_skipped_steps_total", "model"), "steps skipped: {{model}}"),
         line(increase("streamlearn_refused_commits_total", "instance"), f"commits refused: {WORKER}"),
+        line(increase("streamlearn_overdue_revokes_total", "instance"), f"revokes overdue: {WORKER}"),
+        line(increase("streamlearn_fenced_shards_total", "instance"), f"shards fenced: {WORKER}"),
+        line(f"{gauge('streamlearn_partition_stuck')} > 0", f"stuck: {PARTITION}"),
+    ]
+    categories = [
+        line(f"max by (feature) ({gauge('streamlearn_categories')})", "{{feature}}"),
+        line(
+            f"{increase('streamlearn_overflowed_events_total', 'feature')} > 0",
+            "{{feature}}: events past the bound",
+        ),
     ]
     return [
         graph(
@@ -223,9 +233,15 @@ def set_aside() -> list[Json]:
         ),
         bars(
             "Should stay empty",
-            "Events that the log no longer held; steps not taken on a loss that was not finite; commits that "
-            "the group refused.",
+            "Events that the log no longer held; steps that were not finite; commits that the group refused, "
+            "revokes that the belt held up, shards that another worker took; partitions that stand still.",
             losses,
+        ),
+        graph(
+            "Categories",
+            "Known of each feature; past event.categories_max, what is new is one category to every model.",
+            "short",
+            categories,
         ),
     ]
 

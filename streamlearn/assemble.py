@@ -5,16 +5,19 @@ One ``match`` a choice. What is not chosen is not imported: torch, a Kafka clien
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, assert_never
 
+from streamlearn.belt.bad_input import InputWatch
+from streamlearn.belt.categories import CategoryBound
 from streamlearn.belt.checkpointing import CheckpointWriter
 from streamlearn.belt.classes import ClassIndex
 from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.drift import DriftMonitor
 from streamlearn.belt.evaluate import Evaluator, errors_of
 from streamlearn.belt.features import FeatureBuilder
+from streamlearn.belt.guard import GuardedShard
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.parts import Parts
@@ -23,12 +26,13 @@ from streamlearn.checkpoints.keeper import CheckpointKeeper
 from streamlearn.checkpoints.stores import open_store
 from streamlearn.checkpoints.unpickle import loads
 from streamlearn.config import AnyModel, Config, PythonModel, RiverModel, TorchModel
-from streamlearn.contracts import DeadLetterSink, Learner, Membership, PredictionSink, Reader
+from streamlearn.contracts import Learner, Membership, Reader
 from streamlearn.environment import Environment
-from streamlearn.errors import ConfigError
 from streamlearn.events import TopicPartition
 from streamlearn.learners.baseline import baselines
+from streamlearn.outlets import make_outlets
 from streamlearn.telemetry import Telemetry
+from streamlearn.warming import warm_up
 
 # How long a question to the broker may take. The belt waits for some of them, and stopping has ten seconds.
 ANSWER_SECONDS = 3.0
@@ -52,31 +56,39 @@ def assemble(
         Something that the config names cannot be had: each says which and what to do.
     """
     new_shard = shard_factory(config)
-    new_shard("probe", {})  # a model that cannot be built is refused before anything is opened
+    probe = new_shard("probe", {})  # a model that cannot be built is refused before anything is opened
+    decoder = JsonDecoder(config.event, config.stream.task)
+    warm_up(config, decoder, probe, telemetry)
+    _tell_engines(config, probe, telemetry)
     store = CheckpointKeeper(
         open_store(config.checkpoint.path, config.stream.name),
         keep=config.checkpoint.keep,
         key=environment.checkpoint_key,
         on_corrupt=telemetry.checkpoint_corrupt,
     )
-    predictions, dead_letters = _predictions(config, give_up), _dead_letters(config, give_up)
-    membership, reader, identify = _source(config)
+    reader, identify = make_reader(config)
+    _tell_way(reader, telemetry)
+    membership = _membership(config, reader)
+    outlets = make_outlets(config, membership, give_up)
     parts = Parts(
         topics=config.topics,
         membership=membership,
         intake=Intake(
             reader,
-            JsonDecoder(config.event, config.stream.task),
+            decoder,
             config.source.chosen.poll_events,
             config.source.chosen.buffer_bytes_max,
         ),
         identify=lambda _reader: identify(),
         new_shard=new_shard,
         store=store,
-        writer=CheckpointWriter(store, [dead_letters, *([predictions] if predictions else [])]),
-        predictions=predictions,
-        dead_letters=dead_letters,
+        writer=CheckpointWriter(store),
+        open_outbox=outlets.open_outbox,
+        close_outlets=outlets.close,
         telemetry=telemetry,
+        predicts=config.predictions is not None,
+        outbox_commits=config.exactly_once,
+        read_cuts=outlets.read_cuts,
         give_up=give_up,
     )
     return Belt(config, parts, until_end=until_end)
@@ -97,8 +109,19 @@ def shard_factory(config: Config) -> Callable[[str, Mapping[TopicPartition, int]
             judges={each.name: Evaluator(task, config.evaluate.window_events) for each in learners},
             monitors={each.name: DriftMonitor(config.drift) for each in models},
             errors_of=errors_of,
+            categories=CategoryBound(config.event.categorical, config.event.categories_max),
+            inputs=InputWatch(config.stream.rejected_ratio_max),
         )
-        return Shard(name, config.stream.name, task, config.topics, parts, learned_under, next_offsets)
+        return GuardedShard(
+            name,
+            config.stream.name,
+            task,
+            config.topics,
+            parts,
+            learned_under,
+            next_offsets,
+            on_learner_error=config.stream.on_learner_error,
+        )
 
     return new_shard
 
@@ -108,16 +131,9 @@ def make_learner(model: AnyModel, config: Config) -> Learner:
     task, seed = config.stream.task, config.stream.seed
     match model:
         case RiverModel():
-            from streamlearn.learners.river_build import build
-            from streamlearn.learners.river_model import RiverLearner
+            from streamlearn.engines import make_river, stream_of
 
-            return RiverLearner(
-                model.name,
-                build(model.pipeline, seed),
-                task,
-                missing_indicator=model.missing_indicator,
-                loads=loads,
-            )
+            return make_river(model, stream_of(config))
         case TorchModel():
             from streamlearn.learners.torch_network import TorchLearner
 
@@ -137,7 +153,11 @@ def learning_config(config: Config) -> dict[str, Any]:
     limits that a running stream may raise.
     """
     tree = config.model_dump(mode="json")
-    event = {k: v for k, v in tree["event"].items() if k not in ("message_bytes_max", "classes_max")}
+    event = {
+        k: v
+        for k, v in tree["event"].items()
+        if k not in ("message_bytes_max", "classes_max", "categories_max")
+    }
     not_learned = ("engine", "device", "threads")
     return {
         "stream": {k: tree["stream"][k] for k in ("name", "task", "scope", "seed")},
@@ -148,55 +168,64 @@ def learning_config(config: Config) -> dict[str, Any]:
     }
 
 
-def _source(config: Config) -> tuple[Membership, Reader, Callable[[], Mapping[str, Any]]]:
-    """Return membership and reader of the source, and what tells the source from another one."""
+def make_reader(config: Config) -> tuple[Reader, Callable[[], Mapping[str, Any]]]:
+    """Return a reader of the source, and what tells the source from another one. No broker is needed yet."""
     if config.source.files is not None:
-        from streamlearn.connectors.files import FilesMembership, FilesReader
+        from streamlearn.connectors.files import FilesReader
 
         files = FilesReader(config.source.files)
-        return FilesMembership(files.partitions()), files, files.identity
+        return files, files.identity
     kafka = config.source.kafka
     assert kafka is not None
     match kafka.client:
         case "confluent-kafka":
-            from streamlearn.connectors.kafka_member import KafkaMember
             from streamlearn.connectors.kafka_reader import KafkaReader
 
             reader = KafkaReader(kafka, timeout_seconds=ANSWER_SECONDS)
-            return KafkaMember(kafka), reader, reader.identity
+            return reader, reader.identity
         case "kafka-python":
-            from streamlearn.connectors.kafka_python import KafkaPythonMember, KafkaPythonReader
+            from streamlearn.connectors.kafka_python import KafkaPythonReader
 
             other = KafkaPythonReader(kafka, timeout_seconds=ANSWER_SECONDS)
-            return KafkaPythonMember(kafka), other, other.identity
+            return other, other.identity
         case _:
             assert_never(kafka.client)
 
 
-def _predictions(config: Config, give_up: Callable[[], bool]) -> PredictionSink | None:
+def _tell_engines(config: Config, probe: Shard, telemetry: Telemetry) -> None:
+    engines = {learner.name: learner.engine for learner in probe.parts.learners}
+    for model in config.models:
+        why = None
+        if isinstance(model, RiverModel):
+            from streamlearn.engines import stream_of, why_not_compiled
+
+            why = why_not_compiled(model, stream_of(config))
+        telemetry.model_ready(model.name, engines[model.name], why)
+
+
+def _tell_way(reader: Reader, telemetry: Telemetry) -> None:
+    if "confluent_kafka" in sys.modules:  # else nothing that could have made such a reader was loaded
+        from streamlearn.connectors.kafka_reader import KafkaReader
+
+        if isinstance(reader, KafkaReader):
+            telemetry.reading_by(reader.way, reader.way_why)
+
+
+def _membership(config: Config, reader: Reader) -> Membership:
+    """Join the group; with local files this worker has everything."""
     kafka = config.source.kafka
-    if config.predictions is None:
-        return None
     if kafka is None:
-        raise ConfigError(
-            "[predictions] writes to Kafka, and the source is local files",
-            remedy="read from [source.kafka], or leave [predictions] out",
-        )
-    from streamlearn.connectors.kafka_sinks import KafkaOutlet, KafkaPredictions
+        from streamlearn.connectors.files import FilesMembership
 
-    topic = config.predictions.topic
-    return KafkaPredictions(
-        KafkaOutlet(kafka.bootstrap_servers, kafka.plain_properties(), topic, give_up=give_up)
-    )
+        return FilesMembership(reader.partitions())
+    match kafka.client:
+        case "confluent-kafka":
+            from streamlearn.connectors.kafka_member import KafkaMember
 
+            return KafkaMember(kafka)
+        case "kafka-python":
+            from streamlearn.connectors.kafka_python import KafkaPythonMember
 
-def _dead_letters(config: Config, give_up: Callable[[], bool]) -> DeadLetterSink:
-    kafka, topic = config.source.kafka, config.dead_letters.topic
-    if kafka is None or topic is None:
-        from streamlearn.connectors.dead_letter_file import DeadLetterFile
-
-        return DeadLetterFile(Path(config.dead_letters.path), config.stream.name)
-    from streamlearn.connectors.kafka_sinks import KafkaDeadLetters, KafkaOutlet
-
-    outlet = KafkaOutlet(kafka.bootstrap_servers, kafka.plain_properties(), topic, give_up=give_up)
-    return KafkaDeadLetters(outlet, config.stream.name)
+            return KafkaPythonMember(kafka)
+        case _:
+            assert_never(kafka.client)

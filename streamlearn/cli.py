@@ -125,6 +125,45 @@ def demo(
         print_json(summary)
 
 
+@app.command(epilog="Example: streamlearn replay flights.toml --to-version 100000 --into rebuilt --json")
+def replay(
+    config_path: ConfigPath,
+    shard: Annotated[
+        str | None, typer.Option(help="Which shard, where there are several (partition scope).")
+    ] = None,
+    to_version: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Stop when N labelled events were learned; any earlier version."
+        ),
+    ] = None,
+    into: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Write a checkpoint of what was rebuilt there.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild a shard from its events and the order journal, and compare it with its newest checkpoint."""
+    from streamlearn.commands.replay import print_replayed
+    from streamlearn.replay import ReplayOptions
+
+    config = _load(config_path, overrides)
+    _fix_hash_seed(config.stream.seed)
+    print_replayed(config, ReplayOptions(shard, to_version, into), as_json=as_json)
+
+
+@app.command("compile", epilog="Example: streamlearn compile")
+def compile_kernels(as_json: AsJson = False) -> None:
+    """Compile the kernels of this version now; else the first start does, and takes up to a minute longer."""
+    from streamlearn.commands import compile
+
+    done = compile.compile_kernels()
+    if as_json:
+        print_json(done)
+    else:
+        typer.echo(f"{done['kernels']} kernels in {done['folder']}, after {done['seconds']} s")
+
+
 @app.command(epilog="Example: streamlearn check flights.toml --connect")
 def check(
     config_path: ConfigPath,
@@ -207,6 +246,36 @@ def checkpoints_show(
     from streamlearn.commands.checkpoints import print_shown
 
     print_shown(path, stream, as_json=as_json)
+
+
+@checkpoints.command(
+    "export", epilog="Example: streamlearn checkpoints export checkpoints --river --output model.pickle"
+)
+def checkpoints_export(
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Checkpoint folder, a stream's folder, or one file.")
+    ],
+    river: Annotated[
+        bool, typer.Option("--river", help="As a pickled River object, which River itself goes on with.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="Which model, where there are several.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Which shard, where there are several.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Which stream, where the folder holds several.")] = None,
+    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("model.pickle"),
+    as_json: AsJson = False,
+) -> None:
+    """Take a model out of a checkpoint: what the daemon learned, as an object for a notebook."""
+    from streamlearn.commands.export import Wanted, export_river
+
+    if not river:
+        raise typer.BadParameter("name the form: --river")
+    exported = export_river(path, Wanted(stream, shard, model), output)
+    if as_json:
+        print_json(exported)
+    else:
+        typer.echo(
+            f"{exported['model']} of {exported['shard']}, {exported['events_learned']:,} learned: {output}"
+        )
 
 
 @checkpoints.command("verify", epilog="Example: streamlearn checkpoints verify checkpoints")

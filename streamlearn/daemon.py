@@ -113,22 +113,21 @@ class Daemon:
 
     def _turn(self, belt: Belt, observer: Observer) -> None:
         """Step until told to stop, or done."""
-        observe_at, moved = 0.0, False
+        observe_at = 0.0
         while not self._stop.is_set() and not belt.is_done:
             now = time.monotonic()
-            moved = belt.step(now) or moved
+            belt.step(now)
             self._heartbeat.beat()
             if now >= observe_at:
                 observe_at = now + OBSERVE_SECONDS
-                self._observe(observer.observe(now, moved=moved))
-                moved = False
+                self._observe(observer.observe(now))
 
     def _finish(self, belt: Belt, observer: Observer) -> None:
         """Publish what was learned, in the time there is."""
         if self._stop.is_set():
             self._telemetry.stop_requested(self._stop_reason)
         belt.checkpoint_all(CHECKPOINT_SECONDS)
-        self._observe(observer.observe(time.monotonic(), moved=True))
+        self._observe(observer.observe(time.monotonic()))
 
     def _observe(self, status: Status) -> None:
         self._status = status

@@ -64,6 +64,8 @@ class Reason(IntEnum):
     BAD_ID = 14
     MISSING_TIME = 15
     BAD_TIME = 16
+    NON_FINITE_LEARNING = 17  # a model was no longer finite after it had learned the event; undone
+    LEARNER_FAILED = 18  # a model raised on the event; undone; only under stream.on_learner_error = "reject"
 
     @property
     def label(self) -> str:
@@ -116,6 +118,9 @@ def event_schema(numeric: tuple[str, ...], categorical: tuple[str, ...], *, real
 
 # What a missing categorical is called: a category of its own, which no JSON document can spell by accident.
 MISSING_CATEGORY = "\x00missing"
+
+# What every category is called that a feature shows after the first event.categories_max of them.
+OTHER_CATEGORY = "\x00other"
 
 # What stands in place of a class index: the event has no label, or one class more than is allowed.
 NO_LABEL = -1

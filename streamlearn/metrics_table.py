@@ -3,7 +3,7 @@
 ``METRICS`` is the single source: nothing is exported that it does not name, and docs/metrics.md is
 generated from it. Names are ``streamlearn_<noun>_<unit>[_total]`` in base units, times are timestamps
 (never ages), and labels come from small closed sets, so the number of series is bounded by topics,
-partitions and models.
+partitions, models and features.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_model_skipped_steps_total",
         "counter",
-        "Optimizer steps not taken because the loss was not finite.",
+        "Optimizer steps not taken because they were not finite.",
         labels=("model",),
     ),
     Metric(
@@ -194,5 +194,34 @@ METRICS: tuple[Metric, ...] = (
         "streamlearn_refused_commits_total",
         "counter",
         "Commits that the group refused; nothing depends on them, lag tools lag behind.",
+    ),
+    Metric(
+        "streamlearn_overdue_revokes_total",
+        "counter",
+        "Revokes for which the belt did not let go within source.kafka.revoke_budget_seconds.",
+    ),
+    Metric(
+        "streamlearn_fenced_shards_total",
+        "counter",
+        "Shards that another worker took over while this one held them.",
+    ),
+    Metric(
+        "streamlearn_partition_stuck",
+        "gauge",
+        "1 while a partition has lag and has not moved for stream.stall_seconds, 0 once it moves again.",
+        labels=PARTITION,
+    ),
+    Metric(
+        "streamlearn_categories",
+        "gauge",
+        "Categories of a feature that are known; of several shards, in the one that knows most.",
+        labels=("feature",),
+    ),
+    Metric(
+        "streamlearn_overflowed_events_total",
+        "counter",
+        "Events whose category came after the first event.categories_max of its feature.",
+        "events",
+        ("feature",),
     ),
 )

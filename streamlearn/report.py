@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.shard import Alarm, Shard
+from streamlearn.belt.watchdog import Stand, Watchdog
 from streamlearn.config import Config
 from streamlearn.console.status import (
     CheckpointStatus,
@@ -17,10 +18,10 @@ from streamlearn.console.status import (
     Role,
     Status,
 )
+from streamlearn.events import TopicPartition
 from streamlearn.telemetry import Telemetry
 
 Window = Literal["cumulative", "sliding"]
-MOVING_SECONDS = 30.0  # a belt with lag that moved nothing for so long is not ready
 
 
 class Rate:
@@ -54,20 +55,20 @@ class Observer:
         self._telemetry = telemetry
         self._rate = Rate()
         self._began = time.monotonic()
-        self._moved_at = self._began
+        self._watchdog = Watchdog(config.stream.stall_seconds, _message_limit(config))
 
-    def observe(self, now: float, *, moved: bool) -> Status:
+    def observe(self, now: float) -> Status:
         """Take the picture, and set the gauges that show the same."""
         belt, totals = self._belt, self._belt.totals
-        if moved:
-            self._moved_at = now
         self._rate.note(now, totals.events_read)
         models, baselines = self._models()
         if belt.is_connected:
             self._telemetry.broker_back()
         else:
             self._telemetry.broker_lost("the group's coordinator does not answer")
-        unready = self._unready(now)
+        stuck = self._watch(now)
+        unready = (*self._unready(), *stuck.values())
+        self._count()
         if unready:
             self._telemetry.not_ready(*unready)
         else:
@@ -102,21 +103,54 @@ class Observer:
             return "member"
         return "standby" if self._belt.holdings.is_standby else "leader"
 
-    def _unready(self, now: float) -> tuple[str, ...]:
+    def _watch(self, now: float) -> dict[TopicPartition, str]:
+        """Return the partitions that stand still although there is work, unless the belt says why."""
+        belt = self._belt
+        paused = None
+        if belt.upkeep.failing is not None:
+            paused = "checkpoints_failing"
+        elif belt.holdings.waits_for_broker is not None or not belt.is_connected:
+            paused = "broker"
+        stands = {
+            partition: Stand(
+                name,
+                next_offset,
+                max(lane.positions[partition], next_offset),
+                belt.reading.highs.get(partition),
+                lane.waiting_bytes(partition) > 0 or lane.has_ready,
+            )
+            for name, lane in belt.lanes.items()
+            for partition, next_offset in lane.shard.next_offsets.items()
+        }
+        stuck = self._watchdog.look(now, stands, paused=paused)
+        self._telemetry.partitions_stuck(stuck)
+        return stuck
+
+    def _count(self) -> None:
+        """Hand on what others have counted."""
+        member = self._belt.membership
+        self._telemetry.member_counted(
+            commits_refused=member.commits_failed, revokes_over_budget=member.revokes_over_budget
+        )
+        for feature in self._config.event.categorical:
+            sizes = [lane.shard.parts.categories.sizes[feature] for lane in self._belt.lanes.values()]
+            self._telemetry.categories(feature, max(sizes, default=0))
+
+    def _unready(self) -> tuple[str, ...]:
         holdings = self._belt.holdings
         reasons = [f"{name} is stopped: {gap.what}" for name, gap in holdings.stopped.items()]
         if holdings.waits_for_broker is not None:
             reasons.append(f"the broker is away: {holdings.waits_for_broker}")
         elif not self._belt.is_connected:
             reasons.append("the broker is away")
+        if self._belt.upkeep.failing is not None:
+            reasons.append(f"no checkpoint can be written, and the belt stands: {self._belt.upkeep.failing}")
         if holdings.is_standby:
             reasons.append("standby: another worker learns")
         elif not holdings.assigned:
             reasons.append("no partition is assigned")
         elif not self._belt.lanes and not reasons:
             reasons.append("no shard is open yet")
-        if self._belt.has_lag and now - self._moved_at > MOVING_SECONDS:
-            reasons.append(f"nothing moved for {now - self._moved_at:.0f} s although there is lag")
         return tuple(reasons)
 
     def _partitions(self) -> Iterable[PartitionStatus]:
@@ -142,6 +176,15 @@ class Observer:
             tuple(s for s in statuses if s.engine != "baseline"),
             tuple(s for s in statuses if s.engine == "baseline"),
         )
+
+
+def _message_limit(config: Config) -> str | None:
+    """Return what bounds the size of a message that can be read, as the operator knows it."""
+    kafka = config.source.kafka
+    if kafka is None or kafka.client != "confluent-kafka":
+        return None
+    name = "receive.message.max.bytes"
+    return f"{name} = {int(kafka.plain_properties().get(name, 100_000_000)):,}"
 
 
 class Score(NamedTuple):

@@ -16,8 +16,6 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, ProcessCollector
-from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
 from streamlearn.config import Config
@@ -31,12 +29,10 @@ STAGES = (
     "poll",
     "decode",
     "merge",
-    "match",
     "features",
-    "predict",
+    "learn",  # predicting included: event by event, the two take turns
     "evaluate",
     "drift",
-    "learn",
     "emit",
     "checkpoint",
 )
@@ -60,21 +56,6 @@ def silent() -> FilteringBoundLogger:
         wrapper_class=structlog.make_filtering_bound_logger("critical"),
     ).bind()
     return logger
-
-
-class _BeforeScrape(Collector):
-    """Runs callbacks before the collectors that were registered after it; has no metric of its own."""
-
-    def __init__(self) -> None:
-        self.callbacks: list[Callable[[], None]] = []
-
-    def describe(self) -> Iterable[Family]:
-        return []
-
-    def collect(self) -> Iterable[Family]:
-        for callback in self.callbacks:
-            callback()
-        return []
 
 
 @dataclass(slots=True)
@@ -126,10 +107,6 @@ class Telemetry:
         self._connected: bool | None = None  # None: not known yet
         self._paused: str | None = None
 
-        # First, since a registry collects in the order of registration.
-        self._before_scrape = _BeforeScrape()
-        self.registry.register(self._before_scrape)
-
         make = Instruments(self.registry)
         self._build = make.info("streamlearn_build_info")
         self._ready = make.gauge("streamlearn_ready")
@@ -166,14 +143,20 @@ class Telemetry:
         self._last_checkpoint = make.gauge("streamlearn_last_checkpoint_timestamp_seconds")
         rebalances = make.counter("streamlearn_rebalances_total")
         self._rebalances = {kind: rebalances.labels(kind) for kind in REBALANCES}
-        self._refused_commits = make.counter("streamlearn_refused_commits_total")
+        self._fenced_shards = make.counter("streamlearn_fenced_shards_total")
+        # By what the member calls its totals.
+        self._of_member = {
+            "commits_refused": make.counter("streamlearn_refused_commits_total"),
+            "revokes_over_budget": make.counter("streamlearn_overdue_revokes_total"),
+        }
+        self._member_totals = dict.fromkeys(self._of_member, 0)
+        self._stuck_gauge = make.gauge("streamlearn_partition_stuck")
+        self._stuck: dict[TopicPartition, str] = {}  # with what was said of it
+        self._categories = make.gauge("streamlearn_categories")
+        self._overflowed_events = make.counter("streamlearn_overflowed_events_total")
+        self._overflowed: set[str] = set()  # features of which it was said
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-
-    def on_scrape(self, callback: Callable[[], None]) -> None:
-        """Call this before every scrape, on the scraping thread: for what is dear to compute, such as a
-        metric over a sliding window. What it raises fails the scrape."""
-        self._before_scrape.callbacks.append(callback)
 
     # ------------------------------------------------------------------------------- lifecycle
 
@@ -188,6 +171,8 @@ class Telemetry:
             self._model_events_learned.labels(name)
             for detector in config.drift.detectors:
                 self._drift_alarms.labels(name, detector, "error")
+        for feature in config.event.categorical:
+            self._overflowed_events.labels(feature)
         self._log.info(
             "started",
             version=version,
@@ -201,14 +186,6 @@ class Telemetry:
     def console_started(self, url: str) -> None:
         """The HTTP console listens."""
         self._log.info("console_started", url=url)
-
-    def delivery_downgraded(self) -> None:
-        """The config asks for exactly-once predictions, and this version delivers at least once."""
-        self._log.warning(
-            "delivery_downgraded",
-            detail="predictions.delivery = exactly_once is not there yet: predictions go out at least once; "
-            "each carries its topic, partition and offset, by which a reader can drop repeats",
-        )
 
     def ready(self) -> None:
         """There is an assignment and the belt moves. Logged when it was not so before."""
@@ -245,6 +222,26 @@ class Telemetry:
             reason, self._paused = self._paused, None
         if reason is not None:
             self._log.info("belt_resumed", reason=reason)
+
+    def kernels_compiling(self) -> None:
+        """No kernels of this version are on the disk yet: the first start compiles them."""
+        self._log.info(
+            "kernels_compiling",
+            detail="the first start of a version compiles its kernels, once: up to a minute",
+        )
+
+    def kernels_ready(self, decoder: str, seconds: float, *, cold: bool) -> None:
+        """All kernels that this config needs are loaded; ``decoder``: which route decodes."""
+        log = self._log.info if cold else self._log.debug
+        log("kernels_ready", decoder=decoder, seconds=round(seconds, 3))
+
+    def reading_by(self, way: str, why: str) -> None:
+        """Messages come out of the client library this way."""
+        self._log.debug("reading_by", way=way, why=why)
+
+    def model_ready(self, model: str, engine: str, why: str | None) -> None:
+        """A model is run by this engine; ``why`` it is not the compiled one, where that was an option."""
+        self._log.info("model_ready", model=model, engine=engine, **({} if why is None else {"why": why}))
 
     def stop_requested(self, signal: str) -> None:
         """A signal asked the daemon to stop; it finishes the micro-batch and checkpoints first."""
@@ -285,6 +282,8 @@ class Telemetry:
         if self._partitions.pop(partition, None) is not None:
             self._lag.remove(partition.topic, str(partition.partition))
             self._last_event.remove(partition.topic, str(partition.partition))
+            self._stuck_gauge.remove(partition.topic, str(partition.partition))
+            self._stuck.pop(partition, None)
 
     def standby(self, first_partition: TopicPartition) -> None:
         """Another worker holds the first partition and learns; this one waits."""
@@ -315,10 +314,42 @@ class Telemetry:
         if changed:
             self._log.info("broker_back")
 
-    def commit_refused(self, detail: str) -> None:
-        """The group took no commit. The checkpoint stands, so nothing is lost (`publish_before_commit`)."""
-        self._refused_commits.inc()
-        self._log.warning("commit_refused", detail=detail)
+    def member_counted(self, *, commits_refused: int, revokes_over_budget: int) -> None:
+        """What the member counted since it joined; says and adds what is new.
+
+        Parameters
+        ----------
+        commits_refused
+            Commits that the group took not. Checkpoints stand, so nothing is lost (`publish_before_commit`).
+        revokes_over_budget
+            Revokes for which the belt did not let go in time. What was not checkpointed is learned elsewhere.
+        """
+        totals = {"commits_refused": commits_refused, "revokes_over_budget": revokes_over_budget}
+        for name, total in totals.items():
+            new = total - self._member_totals[name]
+            self._member_totals[name] = total
+            if new:
+                self._of_member[name].inc(new)
+                self._log.warning(name, new=new, total=total)
+
+    def fenced(self, shard: str) -> None:
+        """Another worker has taken the shard over, and this one lets it go: nothing of it counts any more."""
+        self._fenced_shards.inc()
+        self._log.warning("fenced", shard=shard)
+
+    def partitions_stuck(self, stuck: Mapping[TopicPartition, str]) -> None:
+        """All partitions that stand still although there is lag, each with why; the others move.
+
+        Logged once for each, and once when it moves again.
+        """
+        for partition, detail in stuck.items():
+            if partition not in self._stuck:
+                self._log.error("partition_stuck", **_place(partition), detail=detail)
+                self._stuck_gauge.labels(partition.topic, str(partition.partition)).set(1)
+        for partition in self._stuck.keys() - stuck.keys():
+            self._log.info("partition_moves_again", **_place(partition))
+            self._stuck_gauge.labels(partition.topic, str(partition.partition)).set(0)
+        self._stuck = dict(stuck)
 
     # ---------------------------------------------------------------------------------- events
 
@@ -410,6 +441,22 @@ class Telemetry:
             )
         return series
 
+    def categories(self, feature: str, categories: int) -> None:
+        """So many categories of a feature are known; of several shards, in the one that knows most."""
+        self._categories.labels(feature).set(categories)
+
+    def categories_overflowed(self, feature: str, events: int) -> None:
+        """Events had a category past ``event.categories_max``. Logged once a feature."""
+        self._overflowed_events.labels(feature).inc(events)
+        if feature not in self._overflowed:
+            self._overflowed.add(feature)
+            self._log.warning(
+                "categories_overflowed",
+                feature=feature,
+                detail="it has more categories than event.categories_max; those that came later are one to every "
+                "model. A field that is no category (an id, a time) teaches nothing: take it out of the features",
+            )
+
     # ---------------------------------------------------------------------------------- models
 
     def model_metric(self, model: str, metric: str, window: str, value: float) -> None:
@@ -422,10 +469,10 @@ class Telemetry:
         """A model learned from so many more events."""
         self._model_events_learned.labels(model).inc(events)
 
-    def model_steps_skipped(self, model: str, steps: int, detail: str) -> None:
-        """Optimizer steps were not taken because the loss was not finite; the weights are unharmed."""
+    def model_steps_skipped(self, model: str, steps: int) -> None:
+        """Optimizer steps were not taken because they were not finite; the weights are unharmed."""
         self._model_skipped_steps.labels(model).inc(steps)
-        self._log.warning("model_steps_skipped", model=model, steps=steps, detail=detail)
+        self._log.warning("model_steps_skipped", model=model, steps=steps)
 
     def predictions_sent(self, model: str, predictions: int) -> None:
         """Prediction records of a model were handed to the sink."""
@@ -511,3 +558,7 @@ class Telemetry:
         """A file does not verify: it is set aside, and an older one is tried (`old_or_new`)."""
         self._checkpoints["corrupt"].inc()
         self._log.error("checkpoint_corrupt", path=path, detail=detail)
+
+
+def _place(partition: TopicPartition) -> dict[str, Any]:
+    return {"topic": partition.topic, "partition": partition.partition}

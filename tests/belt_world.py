@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from memory_source import MemoryMembership, MemoryReader, Row
+from memory_transactions import MemoryTransactions
 
 from streamlearn.assemble import shard_factory
 from streamlearn.belt.checkpointing import CheckpointWriter
@@ -18,6 +19,7 @@ from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.parts import Parts
+from streamlearn.belt.sending import SharedOutbox
 from streamlearn.checkpoints.inspect import show
 from streamlearn.checkpoints.keeper import CheckpointKeeper
 from streamlearn.checkpoints.stores import open_store
@@ -127,6 +129,7 @@ class World:
         threaded: bool = False,
         until_end: bool = True,
         assigned: Sequence[int] | None = None,
+        transactions: MemoryTransactions | None = None,
     ) -> None:
         self.folder = folder
         self.config: Config = parse(text, [f"checkpoint.path={folder.as_posix()}", *overrides], {})
@@ -146,10 +149,16 @@ class World:
             identify=lambda _reader: {"cluster_id": "memory"},
             new_shard=shard_factory(self.config),
             store=store,
-            writer=CheckpointWriter(store, [self.predictions, self.letters], threaded=threaded),
-            predictions=self.predictions,
-            dead_letters=self.letters,
+            writer=CheckpointWriter(store, threaded=threaded),
+            open_outbox=lambda shard, partitions: (
+                SharedOutbox(self.predictions, self.letters)
+                if transactions is None
+                else transactions.outbox(shard, partitions)
+            ),
+            close_outlets=(self.predictions.close, self.letters.close),
             telemetry=self.telemetry,
+            outbox_commits=transactions is not None,
+            read_cuts=(lambda _shard, _after: ()) if transactions is None else transactions.read_cuts,
         )
         self.belt = Belt(self.config, self.parts, until_end=until_end)
 

@@ -79,6 +79,9 @@ class MemoryReader:
 class MemoryMembership:
     """Owns the partitions that it is told to; remembers what was committed and released."""
 
+    commits_failed = 0
+    revokes_over_budget = 0
+
     def __init__(self, partitions: Iterable[TopicPartition]) -> None:
         self.queue: deque[Happening] = deque([Assigned(tuple(partitions))])
         self.committed: dict[TopicPartition, int] = {}

@@ -13,7 +13,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,10 +39,9 @@ class Written:
 class CheckpointWriter:
     """One writer for all shards of a worker; the checkpoints of a shard are written in their order."""
 
-    def __init__(self, store: Store, sinks: Sequence[Flushable], *, threaded: bool = True) -> None:
+    def __init__(self, store: Store, *, threaded: bool = True) -> None:
         self._store = store
-        self._sinks = sinks
-        self._submitted: queue.Queue[ShardState | None] = queue.Queue()
+        self._submitted: queue.Queue[tuple[ShardState, Flushable] | None] = queue.Queue()
         self._written: queue.SimpleQueue[Written] = queue.SimpleQueue()
         self._in_flight: set[str] = set()
         self._give_up = threading.Event()
@@ -56,14 +54,14 @@ class CheckpointWriter:
         """Whether a checkpoint of this shard was submitted and not collected."""
         return shard in self._in_flight
 
-    def submit(self, state: ShardState) -> None:
-        """Hand over a snapshot. The shard's last one must have been collected."""
+    def submit(self, state: ShardState, outbox: Flushable) -> None:
+        """Hand over a snapshot, and the way out of what its events sent. The last one must have been collected."""
         assert state.shard not in self._in_flight, f"{state.shard}: a checkpoint is being written"
         self._in_flight.add(state.shard)
         if self._thread is None:
-            self._written.put(self._write(state))
+            self._written.put(self._write(state, outbox))
         else:
-            self._submitted.put(state)
+            self._submitted.put((state, outbox))
 
     def collect(self, timeout_seconds: float = 0.0) -> Written | None:
         """Return the next checkpoint that was dealt with; ``None`` where there is none in time."""
@@ -84,17 +82,16 @@ class CheckpointWriter:
             self._thread.join()
 
     def _run(self) -> None:
-        while (state := self._submitted.get()) is not None:
-            self._written.put(self._write(state))
+        while (submitted := self._submitted.get()) is not None:
+            self._written.put(self._write(*submitted))
 
-    def _write(self, state: ShardState) -> Written:
+    def _write(self, state: ShardState, outbox: Flushable) -> Written:
         # Step 1. Everything that the events below next_offsets sent out is durable.
         began = time.perf_counter()
         try:
-            for sink in self._sinks:
-                while not sink.flush(FLUSH_SECONDS):
-                    if self._give_up.is_set():
-                        return Written(state, None, _GAVE_UP, time.perf_counter() - began)
+            while not outbox.flush(FLUSH_SECONDS):
+                if self._give_up.is_set():
+                    return Written(state, None, _GAVE_UP, time.perf_counter() - began)
             flushed = time.perf_counter()
             # Step 2. The checkpoint is durable. (Step 3, telling the group, is the belt's.)
             return Written(state, self._store.publish(state), None, flushed - began)

@@ -12,18 +12,30 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streamlearn.belt.lane import MERGE_PART, Lane, clocks_of
-from streamlearn.belt.parts import Parts
-from streamlearn.belt.placing import place, shards_to_own
+from streamlearn.belt.parts import Offsets, Parts
+from streamlearn.belt.placing import BEGAN_AT, began_at, place, shards_to_own
 from streamlearn.belt.reading import Reading, highs_of
 from streamlearn.belt.shard import EVENTS_MISSED
 from streamlearn.belt.upkeep import Upkeep
 from streamlearn.config import Config
 from streamlearn.contracts import Assigned, Lost, Revoked
-from streamlearn.errors import BrokerUnavailable, CheckpointRefused, OffsetGap
+from streamlearn.errors import (
+    BrokerUnavailable,
+    CheckpointFenced,
+    CheckpointRefused,
+    Fenced,
+    OffsetGap,
+    StreamlearnError,
+)
 from streamlearn.events import TopicPartition
 
 RETRY_SECONDS = (0.5, 30.0)  # first and longest wait before an absent broker is asked again
 SHARE_OF_REVOKE_BUDGET = 0.5  # the belt's part of what a rebalance waits; the rest is for the group
+OUTBOX_SECONDS = 3.0  # for fencing the one before; the belt stands meanwhile, and tries again
+FIRST_CHECKPOINT_SECONDS = 10.0
+FENCED_SECONDS = (
+    2.0  # a shard that was fenced is not taken back before: the group may only be about to say so
+)
 
 
 class Holdings:
@@ -152,35 +164,64 @@ class Holdings:
             self._parts.telemetry.leading()
 
     def _open(self, name: str, partitions: tuple[TopicPartition, ...], now: float) -> None:
+        """Take a shard up. Each step is safe to repeat: whatever stops it, the next try begins at the first.
+
+        1. From now on nobody before can publish its checkpoints or send for it.
+        2. The newest checkpoint that verifies.
+        3. Where its partitions are read on, and what of that the world has seen.
+        4. The state.
+        5. Events. A shard that never was is published first: where it began is part of what it is.
+        """
         parts = self._parts
-        # Step 1. The newest checkpoint that verifies.
-        state = parts.store.newest(name)
-        clocks_us: Mapping[TopicPartition, int] = {}
-        known: Mapping[TopicPartition, int] = {}
-        if state is not None:
-            known, clocks_us = state.next_offsets, clocks_of(state.parts[MERGE_PART])
-            self._check_identity(name, state.source)
-        # Step 2. Where its partitions are read on.
+        # Step 1.
+        epoch = parts.store.claim(name)
+        outbox = parts.open_outbox(name, partitions)
         try:
+            covered = outbox.open(OUTBOX_SECONDS).next_offsets
+            # Step 2.
+            state = parts.store.newest(name)
+            clocks_us: Offsets = {}
+            known: Offsets = {}
+            if state is not None:
+                known, clocks_us = state.next_offsets, clocks_of(state.parts[MERGE_PART])
+                self._check_identity(name, state.source)
+            # Step 3.
             next_offsets, missed = self._place(partitions, known)
-        except OffsetGap as gap:
-            self.stop(name, gap)
-            return
-        # Step 3. The state.
+            cuts = parts.read_cuts(name, next_offsets)
+        except StreamlearnError as error:
+            outbox.close()
+            parts.store.release(name)
+            if isinstance(error, OffsetGap):
+                self.stop(name, error)
+                return
+            if isinstance(error, Fenced | CheckpointFenced):
+                parts.telemetry.fenced(name)
+                self._retry_at = now + FENCED_SECONDS
+                return
+            raise
+        # Step 4.
         shard = parts.new_shard(name, next_offsets)
         if state is not None:
             shard.restore(state)
         shard.next_offsets = next_offsets
-        shard.source = dict(self._identity)
+        shard.epoch = epoch
+        shard.source = {
+            **self._identity,
+            BEGAN_AT: began_at(None if state is None else state.source, next_offsets),
+        }
         shard.counters[EVENTS_MISSED] += missed
-        # Step 4. Events.
+        # Step 5.
         idle_wait_seconds = None if self._until_end else self._config.stream.idle_wait_ms / 1000
-        lane = Lane(shard, parts.topics, clocks_us, idle_wait_seconds, self._ends)
-        self._reading.begin(lane)
+        lane = Lane(shard, parts.topics, clocks_us, idle_wait_seconds, self._ends, outbox, covered, cuts)
         self._upkeep.begin(lane, now)
         self.lanes[name] = lane
         if state is None or next_offsets != dict(known):
-            self._upkeep.publish_soon(name)  # where a shard began is part of what it is
+            self._upkeep.publish_soon(name)
+        if state is None and not self._upkeep.publish_now(name, time.monotonic() + FIRST_CHECKPOINT_SECONDS):
+            self._let_go([name])
+            self._retry_at = now + self._retry_seconds
+            return
+        self._reading.begin(lane)
         parts.telemetry.shard_opened(
             name,
             events_learned=shard.events_learned,
@@ -226,6 +267,7 @@ class Holdings:
             self.stop(name, gap)
             return False
         lane.place(next_offsets)
+        lane.shard.source = {**lane.shard.source, BEGAN_AT: began_at(lane.shard.source, next_offsets)}
         lane.shard.counters[EVENTS_MISSED] += missed
         self._reading.begin(lane)
         return True
@@ -254,12 +296,25 @@ class Holdings:
         """Let a shard go whose state may not be published; whoever takes it up learns the rest again."""
         self._let_go([lane.shard.name])
 
+    def fenced(self, lane: Lane, now: float) -> None:
+        """Another worker has taken the shard up: let it go, and leave it be until the group has settled."""
+        self._parts.telemetry.fenced(lane.shard.name)
+        self.forget(lane)
+        self._retry_at = now + FENCED_SECONDS
+
+    def forget_fenced(self, now: float) -> None:
+        """Let go of shards whose checkpoints another worker writes now."""
+        for name in sorted(self._upkeep.fenced):
+            self.fenced(self.lanes[name], now)
+
     def _let_go(self, names: list[str]) -> None:
         """Forget these shards; nothing is written."""
         for name in names:
             lane = self.lanes.pop(name)
             self._upkeep.end(name)
             self._reading.end(lane)
+            lane.outbox.close()
+            self._parts.store.release(name)
             self._parts.telemetry.shard_closed(name)
         for name in [name for name in self.stopped if name not in self._wanted()]:
             if self._all_partitions:

@@ -3,12 +3,16 @@
 Upholds `offsets_increase` on the reading side: rows of another generation, of another shard, below the
 next offset or behind the end of a bounded read never reach the shard. Nothing here but the clocks is
 state: what waits is read again after a restart.
+
+Upholds the live half of `replay_equals_run`. What a live read could not wait for comes out of its place, behind
+the end of some micro-batch, and the order journal holds these ends as cuts. A lane that is given cuts takes the
+events of each alone, in their order, before it takes any of the next: the same order again.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +21,12 @@ from streamlearn.belt.intake import Portion
 from streamlearn.belt.merge import BEFORE_ALL_TIME_US, TimeMerge
 from streamlearn.belt.shard import Shard
 from streamlearn.contracts import Snapshot
+from streamlearn.emission import Outbox
 from streamlearn.events import Bool_B, Reason, TopicPartition
 
 MERGE_PART = "merge"
+
+Offsets = Mapping[TopicPartition, int]
 
 
 class Lane:
@@ -37,6 +44,12 @@ class Lane:
         See ``TimeMerge``.
     ends
         For a bounded read, the offset before which each partition ends.
+    outbox
+        Takes what the shard sends out.
+    covered
+        For each partition, the offset below which everything was sent out before.
+    cuts
+        From the order journal: offsets of the shard's partitions, each cut at or behind the one before.
     """
 
     def __init__(
@@ -46,8 +59,14 @@ class Lane:
         clocks_us: Mapping[TopicPartition, int],
         idle_wait_seconds: float | None,
         ends: Mapping[TopicPartition, int] | None,
+        outbox: Outbox,
+        covered: Offsets,
+        cuts: Sequence[Offsets] = (),
     ) -> None:
         self.shard = shard
+        self.outbox = outbox
+        self.covered = dict(covered)
+        self._cuts: deque[Offsets] = deque(cuts)
         self._topics = topics
         self._ends = ends
         self._clocks_us = {
@@ -67,8 +86,16 @@ class Lane:
         self._generation = generation
         self._ready.clear()
         self._positions = dict(self.shard.next_offsets)
-        self._merge = TimeMerge(self._clocks_us, self._idle_wait_seconds)
+        self._later: dict[TopicPartition, list[pa.RecordBatch]] = {}  # read, and behind the present cut
+        while self._cuts and all(self.shard.next_offsets[p] >= n for p, n in self._ends_of_cut().items()):
+            self._cuts.popleft()
+        self._merge = TimeMerge(self._clocks_us, None if self._cuts else self._idle_wait_seconds)
         self._merge.caught_up(partition for partition in self.partitions if self._is_over(partition))
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the shard learns again what the world has seen."""
+        return bool(self._cuts) or any(self.shard.next_offsets[p] < n for p, n in self.covered.items())
 
     def place(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Have these partitions, new ones among them, go on here; ``begin`` then reads all of them."""
@@ -82,13 +109,40 @@ class Lane:
         taken = 0
         for partition, events in self._split(portion.events):
             taken += events.num_rows
-            self._merge.add(partition, events)
+            self._add(partition, events)
         for partition in self.partitions:
             if partition in portion.positions:
                 self._positions[partition] = max(self._positions[partition], portion.positions[partition])
-            if self._is_over(partition) or (self._ends is None and partition in portion.caught_up):
+            if self._is_over(partition) or (self._is_live and partition in portion.caught_up):
                 self._merge.caught_up([partition])
         return taken
+
+    def _add(self, partition: TopicPartition, events: pa.RecordBatch) -> None:
+        if self._cuts:
+            end = self._ends_of_cut().get(partition, 0)
+            within = int(np.searchsorted(events.column("offset").to_numpy(), end))
+            if within < events.num_rows:
+                self._later.setdefault(partition, []).append(events.slice(within))
+            events = events.slice(0, within)
+        self._merge.add(partition, events)
+
+    def _ends_of_cut(self) -> Offsets:
+        """The present cut; partitions that it does not name were added later."""
+        return {p: n for p, n in self._cuts[0].items() if p in self.shard.next_offsets}
+
+    @property
+    def _is_live(self) -> bool:
+        return self._ends is None and not self._cuts
+
+    def _pass_cut(self) -> None:
+        """The present cut is taken: go on with the next, or live, with what was read meanwhile."""
+        self._cuts.popleft()
+        later, self._later = self._later, {}
+        self._merge = TimeMerge(self._clocks_us, None if self._cuts else self._idle_wait_seconds)
+        for partition, batches in later.items():
+            for events in batches:
+                self._add(partition, events)
+        self._merge.caught_up(partition for partition in self.partitions if self._is_over(partition))
 
     def _split(self, events: pa.RecordBatch) -> Iterator[tuple[TopicPartition, pa.RecordBatch]]:
         """Yield runs of rows of one partition, without a copy where they lie together."""
@@ -106,23 +160,34 @@ class Lane:
                 yield partition, events.slice(int(run[0]), len(run))
 
     def _is_over(self, partition: TopicPartition) -> bool:
-        """Whether a bounded read has reached its end here."""
+        """Whether everything was read here: of the present cut, or of a bounded read."""
+        if self._cuts:
+            return self._positions[partition] >= self._ends_of_cut().get(partition, 0)
         return self._ends is not None and self._positions[partition] >= self._ends[partition]
 
     def next(self, now: float, events_max: int) -> pa.RecordBatch | None:
         """Return the next events of the shard, at most so many; ``None`` while none is certain."""
         if not self._ready:
-            known_more = frozenset(p for p, high in self._highs.items() if high > self._positions[p])
-            merged = self._merge.take(now, known_more, events_max)
-            if merged is None:
-                return None
-            self._ready.append(merged)
+            self._merge_more(now, events_max)
+        if not self._ready:
+            return None
         events = self._ready.popleft()
         if events.num_rows > events_max:
             self._ready.appendleft(events.slice(events_max))
             events = events.slice(0, events_max)
         self._advance_clocks(events)
         return events
+
+    def _merge_more(self, now: float, events_max: int) -> None:
+        while True:
+            known_more = frozenset(p for p, high in self._highs.items() if high > self._positions[p])
+            merged = self._merge.take(now, frozenset() if self._cuts else known_more, events_max)
+            if merged is not None:
+                self._ready.append(merged)
+                return
+            if not self._cuts or self._merge.waiting or not all(map(self._is_over, self.partitions)):
+                return
+            self._pass_cut()
 
     def _advance_clocks(self, events: pa.RecordBatch) -> None:
         accepted_B = events.column("reason").to_numpy() == Reason.ACCEPTED
@@ -134,6 +199,11 @@ class Lane:
             self._clocks_us[partition] = int(np.max(time_us, where=own_B, initial=clock_us))
 
     @property
+    def positions(self) -> Offsets:
+        """The next offset that the reader brings, of each partition."""
+        return self._positions
+
+    @property
     def has_ready(self) -> bool:
         """Whether merged events wait."""
         return bool(self._ready)
@@ -142,11 +212,12 @@ class Lane:
     def held_bytes(self) -> int:
         """Bytes of the events between reader and learners."""
         ready = sum(events.nbytes for events in self._ready)
-        return int(ready + sum(map(self._merge.waiting_bytes, self.partitions)))
+        return int(ready + sum(map(self.waiting_bytes, self.partitions)))
 
     def waiting_bytes(self, partition: TopicPartition) -> int:
         """Bytes of this partition's events that wait for the others."""
-        return self._merge.waiting_bytes(partition)
+        later = sum(events.nbytes for events in self._later.get(partition, ()))
+        return int(self._merge.waiting_bytes(partition) + later)
 
     def highs(self, highs: Mapping[TopicPartition, int]) -> None:
         """Take note of how far the log goes now."""
@@ -155,7 +226,8 @@ class Lane:
     @property
     def is_done(self) -> bool:
         """Whether a bounded read has given out everything."""
-        return all(map(self._is_over, self.partitions)) and not self._ready and not self._merge.waiting
+        is_over = not self._cuts and all(map(self._is_over, self.partitions))
+        return is_over and not self._ready and not self._merge.waiting
 
     def clocks(self) -> Snapshot:
         """The partitions' clocks at ``next_offsets``: with them a restart merges in the same order."""

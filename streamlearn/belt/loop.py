@@ -17,15 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from streamlearn.belt.accounting import Accounts, Totals
-from streamlearn.belt.emit import dead_letters, prediction_records
 from streamlearn.belt.holdings import Holdings
 from streamlearn.belt.lane import Lane
-from streamlearn.belt.parts import Parts
+from streamlearn.belt.parts import Offsets, Parts
 from streamlearn.belt.reading import Reading
+from streamlearn.belt.sending import emission_of
 from streamlearn.belt.shard import Outcome
 from streamlearn.belt.upkeep import Upkeep
 from streamlearn.config import Config
-from streamlearn.errors import OffsetGap, StreamlearnError
+from streamlearn.contracts import Membership
+from streamlearn.errors import Fenced, OffsetGap, StreamlearnError
 
 STEP_SECONDS = 0.2  # micro-batches are sized to take about this long, so that stopping stays quick
 FIRST_EVENTS = 512  # of the first micro-batch, before it is known how long an event takes
@@ -58,23 +59,39 @@ class Belt:
         except OffsetGap:
             self.holdings.find_way_on()
         moved = False
-        for lane in list(self.lanes.values()):
+        for lane in list(self.lanes.values()) if self._may_move() else ():
             events = lane.next(now, self._events_max)
             if events is not None:
-                self._move(lane, events)
+                self._move(lane, events, now)
                 moved = True
         self.upkeep.keep(now)
+        self.holdings.forget_fenced(now)
         self.reading.watch_lag(now)
         self._parts.telemetry.step_finished()
         return moved
 
-    def _move(self, lane: Lane, events: pa.RecordBatch) -> None:
+    def _may_move(self) -> bool:
+        """Whether the shards may go on. While no checkpoint can be written they stand, and resume by themselves."""
+        if self.upkeep.failing is None:
+            self._parts.telemetry.belt_resumed()
+            return True
+        self._parts.telemetry.belt_paused("checkpoints_failing")
+        return False
+
+    def _move(self, lane: Lane, events: pa.RecordBatch, now: float) -> None:
         began = time.perf_counter()
         telemetry = self._parts.telemetry
+        # As it is before: what ends the replay is still part of it.
+        covered = lane.covered if lane.is_replaying else {}
         for outcome in lane.shard.advance(events):
-            learned = time.perf_counter()
+            if not outcome.events.num_rows:
+                continue
+            emits_at = time.perf_counter()
             try:
-                self._emit(outcome)
+                self._emit(lane, outcome, covered)
+            except Fenced:
+                self.holdings.fenced(lane, now)
+                return
             except StreamlearnError:
                 if not self._parts.give_up():
                     raise
@@ -83,21 +100,30 @@ class Belt:
                 self.holdings.forget(lane)
                 return
             self._accounts.note(lane.shard.name, outcome)
-            telemetry.stage_seconds("learn", learned - began)
-            telemetry.stage_seconds("emit", time.perf_counter() - learned)
+            for stage, seconds in outcome.stage_seconds.items():
+                telemetry.stage_seconds(stage, seconds)
+            telemetry.stage_seconds("emit", time.perf_counter() - emits_at)
         self.upkeep.moved(lane.shard.name, events.num_rows)
         self._fit_batch(events.num_rows, time.perf_counter() - began)
 
-    def _emit(self, outcome: Outcome) -> None:
+    def _emit(self, lane: Lane, outcome: Outcome, covered: Offsets) -> None:
         parts = self._parts
-        if outcome.events_rejected:
-            letters = dead_letters(outcome, parts.topics)
-            parts.dead_letters.send(letters)
-            parts.telemetry.dead_letters_written(len(letters))
-        if parts.predictions is not None:
-            for model, keys, values in prediction_records(outcome, self._stream.name, parts.topics):
-                parts.predictions.send(keys, values)
-                parts.telemetry.predictions_sent(model, len(values))
+        next_offsets = dict(outcome.next_offsets)
+        emission = emission_of(
+            outcome,
+            self._stream.name,
+            parts.topics,
+            predicts=parts.predicts,
+            next_offsets=next_offsets,
+            cuts=[next_offsets] if self._stream.scope == "stream" else [],
+            covered=covered,
+        )
+        if emission is None:
+            return
+        lane.outbox.send(emission)
+        parts.telemetry.dead_letters_written(len(emission.letters))
+        for model, (_, values) in zip(outcome.predictions, emission.predictions, strict=False):
+            parts.telemetry.predictions_sent(model, len(values))
 
     def _fit_batch(self, events: int, seconds: float) -> None:
         """Size the next micro-batch by what this one took. Changes no result (`replay_equals_run`)."""
@@ -116,13 +142,9 @@ class Belt:
         return self._parts.membership.connected()
 
     @property
-    def has_lag(self) -> bool:
-        """Whether a log is known to go on behind what was learned."""
-        return any(
-            self.reading.highs.get(partition, next_offset) > next_offset
-            for lane in self.lanes.values()
-            for partition, next_offset in lane.shard.next_offsets.items()
-        )
+    def membership(self) -> Membership:
+        """This worker's place in the group."""
+        return self._parts.membership
 
     @property
     def totals(self) -> Totals:
@@ -142,9 +164,8 @@ class Belt:
         While the broker is away each of them waits a few seconds for it, and stopping has but ten.
         """
         parts = self._parts
-        closing = [parts.writer.close, parts.membership.close, parts.intake.close, parts.dead_letters.close]
-        if parts.predictions is not None:
-            closing.append(parts.predictions.close)
+        closing = [parts.writer.close, parts.membership.close, parts.intake.close, *parts.close_outlets]
+        closing += [lane.outbox.close for lane in self.lanes.values()]
         with ThreadPoolExecutor(len(closing), thread_name_prefix="closing") as pool:
             for closed in [pool.submit(close) for close in closing]:
                 closed.result()

@@ -28,8 +28,7 @@ BEFORE_ALL_TIME_US = np.iinfo(np.int64).min
 class _Lane:
     """The events of one partition that wait to be merged."""
 
-    clock_us: int  # running maximum over the events that were merged: state, unlike the rest
-    tail_us: int  # running maximum over the events that wait as well
+    tail_us: int  # running maximum over all events so far, those that wait too
     batches: deque[pa.RecordBatch] = field(default_factory=deque)
     times_us: deque[Int_B] = field(default_factory=deque)  # merge time of each row of each batch
     nbytes: int = 0
@@ -50,15 +49,8 @@ class TimeMerge:
     """
 
     def __init__(self, clocks_us: Mapping[TopicPartition, int], idle_wait_seconds: float | None) -> None:
-        self._lanes = {
-            partition: _Lane(clocks_us[partition], clocks_us[partition]) for partition in sorted(clocks_us)
-        }
+        self._lanes = {partition: _Lane(clocks_us[partition]) for partition in sorted(clocks_us)}
         self._idle_wait_seconds = idle_wait_seconds
-
-    @property
-    def clocks_us(self) -> dict[TopicPartition, int]:
-        """The partitions' clocks after what ``take`` has given out."""
-        return {partition: lane.clock_us for partition, lane in self._lanes.items()}
 
     def waiting_bytes(self, partition: TopicPartition) -> int:
         """Bytes of the events of this partition that wait."""
@@ -162,5 +154,4 @@ def _take_until(lane: _Lane, last_us: int) -> Iterable[tuple[pa.RecordBatch, Int
             lane.times_us.appendleft(time_us[count:])
             lane.nbytes += rest.nbytes
             batch, time_us = batch.slice(0, count), time_us[:count]
-        lane.clock_us = int(time_us[-1])
         yield batch, time_us

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streamlearn.belt.checkpointing import CheckpointWriter
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.shard import Shard
-from streamlearn.contracts import DeadLetterSink, Membership, PredictionSink, Reader, Store
+from streamlearn.contracts import Membership, Reader, Store
+from streamlearn.emission import Outbox
 from streamlearn.events import TopicPartition
 from streamlearn.telemetry import Telemetry
+
+Offsets = Mapping[TopicPartition, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,11 @@ class Parts:
     new_shard: Callable[[str, Mapping[TopicPartition, int]], Shard]
     store: Store
     writer: CheckpointWriter
-    predictions: PredictionSink | None
-    dead_letters: DeadLetterSink
+    open_outbox: Callable[[str, Sequence[TopicPartition]], Outbox]  # of a shard, given its partitions
+    close_outlets: Sequence[Callable[[], None]]  # what outboxes share
     telemetry: Telemetry
+    predicts: bool = True  # whether predictions leave the daemon
+    outbox_commits: bool = False  # whether outboxes tell the group its offsets, with what they send
+    read_cuts: Callable[[str, Offsets], Sequence[Offsets]] = lambda _shard, _after: ()  # of the order journal
     give_up: Callable[[], bool] = lambda: False  # whether the daemon wants to end: nobody waits any more
     clock: Callable[[], float] = field(default=time.time)  # for telling people, never for deciding

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from streamlearn.config import Stream
 from streamlearn.contracts import Reader
@@ -18,6 +18,9 @@ from streamlearn.events import TopicPartition
 from streamlearn.gaps import OnGap, resume_in_log
 
 Start = Literal["earliest", "latest"] | datetime
+
+# In ``ShardState.source``: where each partition of the shard was first read, for who reads all of it again.
+BEGAN_AT = "began_at"
 
 
 def shards_to_own(
@@ -92,6 +95,18 @@ def place(
             offset = _start_offset(reader, partition, "earliest" if known else start)
             placed[partition] = Placed(offset, offset, 0)
     return placed
+
+
+def began_at(
+    source: Mapping[str, Any] | None, next_offsets: Mapping[TopicPartition, int]
+) -> list[tuple[str, int, int]]:
+    """Return topic, partition and first offset of each partition: as a checkpoint says, else as placed now.
+
+    >>> began_at({"began_at": [["t", 0, 7]]}, {TopicPartition("t", 0): 90, TopicPartition("t", 1): 3})
+    [('t', 0, 7), ('t', 1, 3)]
+    """
+    known = {(topic, number): offset for topic, number, offset in (source or {}).get(BEGAN_AT, ())}
+    return [(*partition, known.get(partition, offset)) for partition, offset in next_offsets.items()]
 
 
 def _start_offset(reader: Reader, partition: TopicPartition, start: Start) -> int:

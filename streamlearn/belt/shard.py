@@ -3,30 +3,39 @@
 Upholds `predict_before_learn` (a learner predicts an event before it learns from it, and judges and
 detectors see that prediction), `learned_once` and `offsets_increase` (each event moves `next_offsets` past
 itself, and none below is taken), and `replay_equals_run`: `advance` is a pure function of the state and
-the events in their order, however they were cut into batches. No clock, no randomness of its own, no I/O.
+the events in their order, however they were cut into batches. No randomness of its own, no I/O, and no
+clock but for telling how long a stage took.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from streamlearn.belt.rejecting import rejected
+from streamlearn.belt.stations import (
+    CategoryStation,
+    Classes,
+    FeatureStation,
+    InputStation,
+    Judge,
+    Monitor,
+    SkipsSteps,
+    Station,
+)
 from streamlearn.config import Task
 from streamlearn.contracts import Learner, ModelEntry, ShardState, Snapshot
 from streamlearn.errors import CheckpointRefused
 from streamlearn.events import (
     TOO_MANY,
-    Code_B,
     Examples,
-    Features,
     Float_B,
     Int_B,
-    Label,
     Predictions,
     Reason,
     TopicPartition,
@@ -61,6 +70,11 @@ class Outcome:
     predictions: Mapping[str, Predictions]  # by model; baselines are judged, not told
     learned: Mapping[str, int]  # by learner, baselines too: events that it learned meanwhile
     alarms: tuple[Alarm, ...]
+    # The shard's, once these events are learned; by the time that this is seen, the shard may be further.
+    next_offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
+    steps_skipped: Mapping[str, int] = field(default_factory=dict)  # by learner: steps that it refused
+    overflowed: Mapping[str, int] = field(default_factory=dict)  # by feature: events of a category too many
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # features, learn, evaluate, drift
 
     @property
     def events_learned(self) -> int:
@@ -69,50 +83,6 @@ class Outcome:
     @property
     def events_rejected(self) -> int:
         return int(self.events.num_rows - self.accepted.num_rows)
-
-
-class Station(Protocol):
-    """A part of a shard that holds state."""
-
-    def snapshot(self) -> Snapshot: ...
-
-    def restore(self, snapshot: Snapshot) -> None: ...
-
-
-class Classes(Station, Protocol):
-    @property
-    def classes(self) -> tuple[Label, ...]: ...
-
-    @property
-    def tokens(self) -> tuple[str, ...]: ...
-
-    def settles_at(self, labels: pa.Array) -> int | None: ...
-
-    def encode(self, labels: pa.Array) -> Code_B: ...
-
-
-class FeatureStation(Station, Protocol):
-    def build(self, events: pa.RecordBatch) -> Features: ...
-
-
-class Judge(Station, Protocol):
-    def update(self, predictions: Predictions, examples: Examples) -> None: ...
-
-    def metrics(self, window: Literal["cumulative", "sliding"]) -> dict[str, float]: ...
-
-
-class Found(Protocol):
-    """What a monitor noticed, and at which of the errors that it was given."""
-
-    @property
-    def detector(self) -> str: ...
-
-    @property
-    def index(self) -> int: ...
-
-
-class Monitor(Station, Protocol):
-    def update(self, errors_B: Float_B) -> Sequence[Found]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +95,15 @@ class ShardParts:
     judges: Mapping[str, Judge]  # one for each learner
     monitors: Mapping[str, Monitor]  # one for each configured model
     errors_of: Callable[[Task, Predictions, Examples], tuple[Int_B, Float_B]]
+    categories: CategoryStation
+    inputs: InputStation
 
     def stations(self) -> Iterator[tuple[str, Station]]:
         """Everything that holds state, by the name of its part in a checkpoint."""
         yield "classes", self.classes
         yield "features", self.features
+        yield "categories", self.categories
+        yield "inputs", self.inputs
         for learner in self.learners:
             yield f"model/{learner.name}", learner
         for name, judge in self.judges.items():
@@ -166,19 +140,21 @@ class Shard:
         self.name = name
         self.next_offsets = dict(next_offsets)
         self.sequence = 0
+        self.epoch: int | None = None  # the claim under which it learns
         self.source: Mapping[str, Any] = {}
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._stream = stream
         self._task = task
         self._topics = topics
         self._config = config
+        self._skipping = [each for each in parts.learners if isinstance(each, SkipsSteps)]
         self.parts = parts
 
     def advance(self, events: pa.RecordBatch) -> Iterator[Outcome]:
         """Predict, judge and learn events that follow, in order, on those before.
 
         Yields one outcome for each run of events (nearly always one). Raises LearnerError: the shard's
-        state is then undefined and must not be checkpointed.
+        state is then undefined and must not be checkpointed. Raises TooManyRejected.
         """
         settled_at = self.parts.classes.settles_at(events.column("label"))
         if settled_at is None or settled_at == events.num_rows:
@@ -188,8 +164,11 @@ class Shard:
             yield self._advance(events.slice(settled_at))
 
     def _advance(self, events: pa.RecordBatch) -> Outcome:
-        parts = self.parts
+        parts, watch = self.parts, _Stopwatch()
+        skipped_before = {each.name: each.batches_skipped for each in self._skipping}
         events, accepted, examples = self._examples(events)
+        examples, overflowed = self._bounded(examples)
+        watch.lap("features")
         alarms: list[Alarm] = []
         predictions: dict[str, Predictions] = {}
         learned: dict[str, int] = {}
@@ -197,12 +176,28 @@ class Shard:
             learned_before = learner.events_learned
             said = learner.predict_then_learn(examples)
             learned[learner.name] = learner.events_learned - learned_before
+            watch.lap("learn")
             parts.judges[learner.name].update(said, examples)
+            watch.lap("evaluate")
             if learner.name in parts.monitors:
                 alarms += self._alarms(learner.name, said, examples, accepted)
                 predictions[learner.name] = said
+                watch.lap("drift")
         self._count(events, examples)
-        return Outcome(events, accepted, examples, parts.classes.tokens, predictions, learned, tuple(alarms))
+        parts.inputs.note(events)
+        return Outcome(
+            events,
+            accepted,
+            examples,
+            parts.classes.tokens,
+            predictions,
+            learned,
+            tuple(alarms),
+            dict(self.next_offsets),
+            {each.name: each.batches_skipped - skipped_before[each.name] for each in self._skipping},
+            overflowed,
+            watch.seconds,
+        )
 
     def _examples(self, events: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch, Examples]:
         """Set rejected events aside and make of the others what models see.
@@ -219,10 +214,15 @@ class Shard:
         codes_B = self.parts.classes.encode(labels)
         refused_B = codes_B == TOO_MANY
         if refused_B.any():
-            events = _refused(events, np.flatnonzero(accepted_B)[refused_B])
+            detail = "one class more than event.classes_max"
+            events = rejected(events, np.flatnonzero(accepted_B)[refused_B], Reason.BAD_LABEL, detail)
             accepted, codes_B = accepted.filter(pa.array(~refused_B)), codes_B[~refused_B]
         features = self.parts.features.build(accepted)
         return events, accepted, Examples(features, codes_B, codes_B >= 0, self.parts.classes.classes)
+
+    def _bounded(self, examples: Examples) -> tuple[Examples, Mapping[str, int]]:
+        features, overflowed = self.parts.categories.bound(examples.features)
+        return replace(examples, features=features), overflowed
 
     def _alarms(
         self, model: str, said: Predictions, examples: Examples, accepted: pa.RecordBatch
@@ -266,6 +266,7 @@ class Shard:
             stream=self._stream,
             shard=self.name,
             sequence=self.sequence + 1,
+            epoch=self.epoch,
             next_offsets=dict(self.next_offsets),
             events_learned=self.counters[EVENTS_LEARNED],
             events_rejected=self.counters[EVENTS_REJECTED],
@@ -289,6 +290,11 @@ class Shard:
                 remedy="restore these options, or start anew under another checkpoint.path",
             )
         for name, part in self.parts.stations():
+            if name not in state.parts:
+                raise CheckpointRefused(
+                    f"the checkpoint of {self.name} has no part {name!r}: another version wrote it",
+                    remedy="continue with the version that wrote it, or start anew under another checkpoint.path",
+                )
             part.restore(state.parts[name])
         self.sequence = state.sequence
         self.next_offsets |= state.next_offsets
@@ -299,15 +305,18 @@ class Shard:
         }
 
 
-def _refused(events: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
-    reason_B = events.column("reason").to_numpy().copy()
-    reason_B[rows] = Reason.BAD_LABEL
-    detail_B = events.column("detail").to_numpy(zero_copy_only=False).copy()
-    detail_B[rows] = "one class more than event.classes_max"
-    schema = events.schema
-    columns = dict(zip(schema.names, events.columns, strict=True))
-    columns |= {"reason": pa.array(reason_B), "detail": pa.array(detail_B, pa.large_string())}
-    return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
+class _Stopwatch:
+    """How long each stage took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """What passed since the last lap belongs to this stage."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._began
+        self._began = now
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:

@@ -14,8 +14,6 @@ from streamlearn.telemetry import Telemetry
 def run_stream(config: Config, *, until_end: bool, log_format: LogFormat, verbose: bool) -> dict[str, Any]:
     """Run the daemon in this process until it ends; return its summary. Raises StreamlearnError."""
     telemetry = Telemetry(log=configure_logs(log_format, verbose=verbose))
-    if config.predictions is not None and config.predictions.delivery == "exactly_once":
-        telemetry.delivery_downgraded()
     daemon = Daemon(config, telemetry, until_end=until_end, environment=Environment())
     with stopping_on_signals(daemon.stop):
         return daemon.run()

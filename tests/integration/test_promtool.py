@@ -37,7 +37,12 @@ def busy() -> Telemetry:
     telemetry.model_metric("logistic", "accuracy", "cumulative", 0.9)
     telemetry.model_metric("logistic", "roc_auc", "sliding", float("nan"))
     telemetry.model_events_learned("logistic", 8)
-    telemetry.model_steps_skipped("mlp", 1, "loss is nan")
+    telemetry.model_steps_skipped("mlp", 1)
+    telemetry.categories("carrier", 16)
+    telemetry.categories_overflowed("carrier", 2)
+    telemetry.member_counted(commits_refused=1, revokes_over_budget=1)
+    telemetry.fenced("flights")
+    telemetry.partitions_stuck({FLIGHTS: "nothing comes"})
     telemetry.predictions_sent("logistic", 9)
     telemetry.drift_alarm(
         shard="flights",

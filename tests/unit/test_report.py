@@ -27,7 +27,7 @@ def test_the_summary_is_the_contract(world: World) -> None:
     assert (told["stream"], told["events_read"], told["events_rejected"]) == ("flow", 300, 10)
     assert told["events_per_second"] == 150.0
     assert [(m["name"], m["engine"]) for m in told["models"]] == [
-        ("logistic", "river"),
+        ("logistic", "compiled"),
         ("baseline_majority", "baseline"),
         ("baseline_no_change", "baseline"),
     ]
@@ -48,7 +48,7 @@ def test_scores_over_shards_are_weighted_by_their_events(world: World) -> None:
 
 def test_the_picture_and_the_gauges_say_the_same(world: World) -> None:
     observer = Observer(world.config, world.belt, world.telemetry)
-    status = observer.observe(10.0, moved=True)
+    status = observer.observe(10.0)
     assert (status.events_read, status.events_rejected, status.rejections) == (300, 10, {"invalid_json": 10})
     assert sum(partition.next_offset for partition in status.partitions) == 300
     gauge = world.metric("streamlearn_model_metric", model="logistic", metric="accuracy", window="sliding")
@@ -59,22 +59,24 @@ def test_the_picture_and_the_gauges_say_the_same(world: World) -> None:
 def test_ready_only_with_an_assignment_and_a_belt_that_moves(tmp_path: Path) -> None:
     world = World(tmp_path, LOGS, until_end=False)
     observer = Observer(world.config, world.belt, world.telemetry)
-    assert observer.observe(0.0, moved=False).unready == ("no partition is assigned",)
+    assert observer.observe(0.0).unready == ("no partition is assigned",)
     world.steps(30)
-    assert observer.observe(100.0, moved=True).ready
+    assert observer.observe(100.0).ready
     for reader_log in world.reader.logs.values():
         reader_log.append((None, b"{}", 0))
     world.reader.pause(list(world.reader.logs))
     world.belt.reading.watch_lag(1000.0)
     world.belt.reading.watch_lag(1001.0)
-    assert observer.observe(101.0, moved=False).ready
-    [reason] = observer.observe(200.0, moved=False).unready
-    assert "nothing moved for 100 s although there is lag" in reason
+    assert observer.observe(101.0).ready
+    reasons = observer.observe(200.0).unready
+    assert len(reasons) == len(world.reader.logs)
+    assert all("nothing comes from the source" in reason for reason in reasons)
+    assert world.metric("streamlearn_partition_stuck", topic="events", partition="0") == 1
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_pictures_fit_the_terminal(world: World, width: int) -> None:
-    status = Observer(world.config, world.belt, world.telemetry).observe(10.0, moved=True)
+    status = Observer(world.config, world.belt, world.telemetry).observe(10.0)
     console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
         console.print(picture(status, 300, width))

@@ -219,18 +219,44 @@ def test_scores_leave_with_the_last_shard(logged: Logged) -> None:
     assert logged.value("streamlearn_model_metric", **labels) is None
 
 
-def test_a_scrape_first_asks_for_what_is_dear_to_compute(logged: Logged) -> None:
-    asked = []
+def test_a_partition_that_is_stuck_is_said_once_and_shown_until_it_moves(logged: Logged) -> None:
+    telemetry, other = logged.telemetry, TopicPartition("flights", 1)
+    telemetry.lag(FLIGHTS, 5)
+    telemetry.partitions_stuck({})
+    for seconds in (60, 61):
+        telemetry.partitions_stuck({FLIGHTS: f"for {seconds} s"})
+    assert logged.value("streamlearn_partition_stuck", **PARTITION) == 1.0
+    telemetry.partitions_stuck({FLIGHTS: "for 62 s", other: "for 60 s"})
+    telemetry.partitions_stuck({other: "for 61 s"})
+    assert logged.value("streamlearn_partition_stuck", **PARTITION) == 0.0
+    said = [(line["event"], line["partition"], line.get("detail")) for line in logged.lines.entries]
+    assert said == [
+        ("partition_stuck", FLIGHTS.partition, "for 60 s"),
+        ("partition_stuck", 1, "for 60 s"),
+        ("partition_moves_again", FLIGHTS.partition, None),
+    ]
+    telemetry.partition_closed(FLIGHTS)
+    assert logged.value("streamlearn_partition_stuck", **PARTITION) is None
 
-    def refresh() -> None:
-        asked.append(1)
-        logged.telemetry.model_metric("logistic", "accuracy", "sliding", len(asked) / 10)
 
-    logged.telemetry.on_scrape(refresh)
-    assert asked == []
-    labels = {"model": "logistic", "metric": "accuracy", "window": "sliding"}
-    assert logged.value("streamlearn_model_metric", **labels) == 0.1
-    assert logged.value("streamlearn_model_metric", **labels) == 0.2
+def test_what_the_member_counted_is_added_once(logged: Logged) -> None:
+    for refused in (0, 2, 2, 3):
+        logged.telemetry.member_counted(commits_refused=refused, revokes_over_budget=0)
+    assert logged.value("streamlearn_refused_commits_total") == 3.0
+    assert logged.value("streamlearn_overdue_revokes_total") == 0.0
+    assert [(line["event"], line["new"]) for line in logged.lines.entries] == [
+        ("commits_refused", 2),
+        ("commits_refused", 1),
+    ]
+
+
+def test_a_feature_with_too_many_categories_is_said_once(logged: Logged) -> None:
+    for _ in range(3):
+        logged.telemetry.categories_overflowed("tail_number", 10)
+    logged.telemetry.categories("tail_number", 100_000)
+    assert logged.value("streamlearn_overflowed_events_total", feature="tail_number") == 30.0
+    assert logged.value("streamlearn_categories", feature="tail_number") == 100_000.0
+    assert logged.names() == ["categories_overflowed"]
 
 
 def test_states_are_logged_when_they_change(logged: Logged) -> None:
@@ -288,9 +314,10 @@ def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
     telemetry = logged.telemetry
     telemetry.checkpoint_failed("s", OSError(28, "No space left on device"))
     telemetry.checkpoint_corrupt("s/1", "checksum of section 'arrays'")
-    telemetry.commit_refused("REBALANCE_IN_PROGRESS")
+    telemetry.member_counted(commits_refused=1, revokes_over_budget=2)
+    telemetry.fenced("flights")
     telemetry.gap_skipped(FLIGHTS, next_offset=10, resumed_at=25)
-    telemetry.model_steps_skipped("mlp", 1, "loss is nan")
+    telemetry.model_steps_skipped("mlp", 1)
     telemetry.drift_alarm(
         shard="flights",
         model="logistic",
@@ -305,7 +332,9 @@ def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
     assert levels == {
         "checkpoint_failed": "error",
         "checkpoint_corrupt": "error",
-        "commit_refused": "warning",
+        "commits_refused": "warning",
+        "revokes_over_budget": "warning",
+        "fenced": "warning",
         "gap_skipped": "warning",
         "model_steps_skipped": "warning",
         "drift_alarm": "warning",
@@ -315,6 +344,8 @@ def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
     assert logged.value("streamlearn_checkpoints_total", outcome="failed") == 1.0
     assert logged.value("streamlearn_checkpoints_total", outcome="corrupt") == 1.0
     assert logged.value("streamlearn_refused_commits_total") == 1.0
+    assert logged.value("streamlearn_overdue_revokes_total") == 2.0
+    assert logged.value("streamlearn_fenced_shards_total") == 1.0
     name = "streamlearn_drift_alarms_total"
     assert logged.value(name, model="logistic", detector="adwin", signal="error") == 1.0
     alarm = next(line for line in logged.lines.entries if line["event"] == "drift_alarm")

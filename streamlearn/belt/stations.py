@@ -1,0 +1,77 @@
+"""What a shard asks of its stations: each holds state, and all of it goes into a snapshot.
+
+Upholds `offsets_travel_with_state` by type: what a shard is made of can be saved and restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from streamlearn.contracts import Snapshot
+from streamlearn.events import Code_B, Examples, Features, Float_B, Label, Predictions
+
+
+class Station(Protocol):
+    """A part of a shard that holds state."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+
+class Classes(Station, Protocol):
+    @property
+    def classes(self) -> tuple[Label, ...]: ...
+
+    @property
+    def tokens(self) -> tuple[str, ...]: ...
+
+    def settles_at(self, labels: pa.Array) -> int | None: ...
+
+    def encode(self, labels: pa.Array) -> Code_B: ...
+
+
+class FeatureStation(Station, Protocol):
+    def build(self, events: pa.RecordBatch) -> Features: ...
+
+
+class CategoryStation(Station, Protocol):
+    @property
+    def sizes(self) -> Mapping[str, int]: ...
+
+    def bound(self, features: Features) -> tuple[Features, Mapping[str, int]]: ...
+
+
+class InputStation(Station, Protocol):
+    def note(self, events: pa.RecordBatch) -> None: ...
+
+
+@runtime_checkable
+class SkipsSteps(Protocol):
+    """A learner that refuses steps that are not finite, and counts them."""
+
+    @property
+    def batches_skipped(self) -> int: ...
+
+
+class Judge(Station, Protocol):
+    def update(self, predictions: Predictions, examples: Examples) -> None: ...
+
+    def metrics(self, window: Literal["cumulative", "sliding"]) -> dict[str, float]: ...
+
+
+class Found(Protocol):
+    """What a monitor noticed, and at which of the errors that it was given."""
+
+    @property
+    def detector(self) -> str: ...
+
+    @property
+    def index(self) -> int: ...
+
+
+class Monitor(Station, Protocol):
+    def update(self, errors_B: Float_B) -> Sequence[Found]: ...
