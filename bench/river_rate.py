@@ -1,4 +1,4 @@
-"""The whole daemon with one generic River model beside a bare River loop and a plain consumer.
+"""The whole daemon with one River model, generic and compiled, beside a bare River loop and a plain consumer.
 
 All learn from the same events: JSON of 20 full-precision floats and a boolean label, about 550 bytes, in 4
 partitions, lz4. The daemon runs as its users run it (``streamlearn run``), with everything on that is on by
@@ -33,10 +33,11 @@ FEATURES = 20
 TOPIC = "bench-river"
 SECONDS_MAX = 300.0
 
-DAEMON, WALL = "daemon", "daemon_wall"
+DAEMON, WALL, COMPILED = "daemon", "daemon_wall", "daemon_compiled"
 BARE, UNJUDGED = "bare_river_loop", "bare_river_loop_unjudged"
 PLAIN, RAW = "plain_consumer", "consume_thrown_away"
 ACCURACY, BARE_ACCURACY = "daemon_accuracy", "bare_river_loop_accuracy"
+COMPILED_ACCURACY = "daemon_compiled_accuracy"
 
 Say = Callable[[str], None]
 
@@ -60,10 +61,15 @@ def measure(bootstrap_servers: str, *, quick: bool, say: Say) -> list[Record]:
         compare(series, DAEMON, BARE, rate, Target("ratio", at_least=0.85)),
         compare(series, DAEMON, PLAIN, rate, Target("ratio", at_least=1.0)),
         compare(series, DAEMON, UNJUDGED, rate),
+        compare(series, COMPILED, PLAIN, rate, Target("ratio", at_least=30.0)),
+        compare(series, COMPILED, RAW, rate, Target("ratio", at_least=1.0)),
         compare(series, WALL, BARE, rate),
         compare(series, PLAIN, BARE, rate),
         compare(series, RAW, BARE, rate),
         compare(series, ACCURACY, BARE_ACCURACY, "share", Target("ratio", at_least=1.0, at_most=1.0)),
+        compare(
+            series, COMPILED_ACCURACY, BARE_ACCURACY, "share", Target("ratio", at_least=1.0, at_most=1.0)
+        ),
     ]
 
 
@@ -71,7 +77,8 @@ def _contenders(bootstrap_servers: str, lines: Path, events: int, folder: Path) 
     from_kafka = (bootstrap_servers, TOPIC, str(events))
     return [
         Contender((BARE, BARE_ACCURACY), lambda: _rival(BARE, "bare", str(lines))),
-        Contender((DAEMON, WALL, ACCURACY), lambda: _daemon(bootstrap_servers, events, folder)),
+        Contender((DAEMON, WALL, ACCURACY), lambda: _daemon(bootstrap_servers, events, folder, "river")),
+        Contender((COMPILED, COMPILED_ACCURACY), lambda: _compiled(bootstrap_servers, events, folder)),
         Contender((PLAIN,), lambda: {PLAIN: _rival(PLAIN, "plain", *from_kafka)[PLAIN]}),
         Contender((UNJUDGED,), lambda: _rival(UNJUDGED, "unjudged", str(lines))),
         Contender((RAW,), lambda: _rival(RAW, "raw", *from_kafka)),
@@ -88,9 +95,14 @@ def _rival(name: str, *arguments: str) -> Mapping[str, float]:
     return figures
 
 
-def _daemon(bootstrap_servers: str, events: int, below: Path) -> Mapping[str, float]:
+def _compiled(bootstrap_servers: str, events: int, below: Path) -> Mapping[str, float]:
+    figures = _daemon(bootstrap_servers, events, below, "compiled")
+    return {COMPILED: figures[DAEMON], COMPILED_ACCURACY: figures[ACCURACY]}
+
+
+def _daemon(bootstrap_servers: str, events: int, below: Path, engine: str) -> Mapping[str, float]:
     with TemporaryDirectory(prefix="bench-daemon-", dir=below) as name:
-        config = workload.write_config(Path(name), bootstrap_servers, TOPIC, FEATURES)
+        config = workload.write_config(Path(name), bootstrap_servers, TOPIC, FEATURES, engine=engine)
         command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json"]
         began = time.perf_counter()
         summary = run_program(command, seconds_max=SECONDS_MAX)

@@ -86,7 +86,9 @@ def produce(bootstrap_servers: str, topic: str, path: Path, *, times: int = 1) -
     return produce_lines(bootstrap_servers, topic, records, properties={"compression.type": "lz4"})
 
 
-def write_config(folder: Path, bootstrap_servers: str, topic: str, features: int, *, port: int = 0) -> Path:
+def write_config(
+    folder: Path, bootstrap_servers: str, topic: str, features: int, *, port: int = 0, engine: str = "auto"
+) -> Path:
     """Write the daemon's config, everything but addresses and paths at its default; return its path.
 
     Parameters
@@ -97,6 +99,8 @@ def write_config(folder: Path, bootstrap_servers: str, topic: str, features: int
         To read; the consumer group is named after the folder, so that each run begins anew.
     port
         Of the console.
+    engine
+        Of the model.
     """
     config = folder / "stream.toml"
     names = ", ".join(f'"{name}"' for name in feature_names(features))
@@ -118,6 +122,7 @@ numeric = [{names}]
 [[models]]
 name = "logistic"
 learner = "river"
+engine = "{engine}"
 pipeline = ["preprocessing.StandardScaler", "linear_model.LogisticRegression"]
 
 [dead_letters]

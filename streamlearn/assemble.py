@@ -58,8 +58,8 @@ def assemble(
     new_shard = shard_factory(config)
     probe = new_shard("probe", {})  # a model that cannot be built is refused before anything is opened
     decoder = JsonDecoder(config.event, config.stream.task)
-    warm_up(config, decoder, probe, telemetry)
     _tell_engines(config, probe, telemetry)
+    warm_up(config, decoder, probe, telemetry)
     store = CheckpointKeeper(
         open_store(config.checkpoint.path, config.stream.name),
         keep=config.checkpoint.keep,

@@ -13,6 +13,7 @@ defend their memory against a forged one, and a forged pickle may ask for any am
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import importlib
 import io
@@ -179,6 +180,9 @@ def _slots(found: Any) -> tuple[str, ...]:
 
 
 def _shape(found: Any) -> _Shape:
+    if isinstance(found, type):
+        # Pickling a class for the first time notes its slots in it; another thread may be doing that.
+        copyreg._slotnames(found)  # type: ignore[attr-defined]
     slots = _slots(found)
     return _Shape({**vars(found), **{name: getattr(found, name) for name in slots}} if slots else {})
 

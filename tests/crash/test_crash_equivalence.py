@@ -1,0 +1,103 @@
+"""Crash equivalence on Apache Kafka: no kill, at any named step or any instant, changes what is seen.
+
+`make test-crash KILLS=1000 SEED=3 SUMMARY=kills.json` kills more often. A plan is named by its seed and index, or
+by its seed and a point: `make test-crash SEED=3 PLAN=17` lives plan 3-17 again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from crash_plan import occurs
+from crash_points import POINTS
+from crash_suite import CALM, CrashSuite
+from crash_tally import Tally
+from crash_world import BAD_EVERY, EVENTS, STATIC, CrashWorld, differences
+from daemon_process import DaemonProcess
+from kafka_for_tests import KafkaForTests
+from waiting import eventually
+from zygote import Zygote
+
+KILLS = int(os.environ.get("CRASH_KILLS") or 50)
+SEED = int(os.environ.get("CRASH_SEED") or 0)
+PLAN = os.environ.get("CRASH_PLAN") or None
+SUMMARY = os.environ.get("CRASH_SUMMARY") or None
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300 + 5 * KILLS)]
+
+
+@pytest.fixture(scope="module")
+def world(
+    kafka: KafkaForTests, zygotes: dict[int, Zygote], tmp_path_factory: pytest.TempPathFactory
+) -> CrashWorld:
+    return CrashWorld(kafka, zygotes, tmp_path_factory.mktemp("crash"))
+
+
+@pytest.fixture(scope="module")
+def suite(world: CrashWorld) -> CrashSuite:
+    return CrashSuite(world)
+
+
+def test_every_named_point_is_reached_where_it_is_said_to_occur(suite: CrashSuite) -> None:
+    for plan, lived in suite.lived.items():
+        assert {point for point in POINTS if lived.counts.get(point)} == {
+            point for point in POINTS if occurs(point, plan)
+        }, plan
+
+
+def test_runs_without_kills_agree_whatever_their_delivery(suite: CrashSuite) -> None:
+    for plan, lived in suite.lived.items():
+        assert differences(lived.seen, suite.calm[plan.scope, plan.seed], plan) == []
+        valid = EVENTS - EVENTS // BAD_EVERY
+        assert len(lived.seen.predictions) == 2 * valid
+        assert len(lived.seen.letters) == EVENTS // BAD_EVERY
+
+
+def test_replay_equals_run_and_learned_once_at_any_kill(suite: CrashSuite, tallies: list[Tally]) -> None:
+    tally = suite.run(SEED, KILLS) if PLAN is None else suite.run_one(SEED, PLAN)
+    tallies.append(tally)
+    if SUMMARY:
+        tally.write(Path(SUMMARY))
+    assert tally.differences == [], f"make test-crash SEED={SEED} PLAN=N lives the plan named {SEED}-N again"
+    if PLAN is None:
+        assert tally.killed >= KILLS
+        if len(POINTS) <= KILLS:
+            assert set(POINTS) <= tally.kills.keys()
+
+
+def test_replay_equals_run_under_any_hash_seed_of_the_environment(
+    suite: CrashSuite,
+    world: CrashWorld,
+    kafka: KafkaForTests,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the real command line: two processes, one killed, under hash seeds that are not the stream's."""
+    plan = replace(CALM, name="command-line", poll_events=7, every_events=200)
+    name = world.name(plan)
+    text = world.text(plan, tmp_path, name)
+
+    def run(hash_seed: str) -> DaemonProcess:
+        monkeypatch.setenv("PYTHONHASHSEED", hash_seed)
+        static = STATIC.format(number=0)
+        return DaemonProcess(
+            tmp_path,
+            kafka.bootstrap_servers,
+            text,
+            "--until-end",
+            overrides=[static],
+            name=f"under-{hash_seed}",
+        )
+
+    with run("4242") as killed:
+        has_ended = killed.process.poll
+        eventually(lambda: len(list(tmp_path.rglob("*.checkpoint"))) > 1 or has_ended() is not None, 60)
+        killed.process.kill()
+        assert killed.wait() == -signal.SIGKILL, killed.log[-4000:]
+    with run("random") as last:
+        last.summary()
+    assert differences(world.look(plan, tmp_path, name), suite.calm[plan.scope, plan.seed], plan) == []
