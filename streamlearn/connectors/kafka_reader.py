@@ -247,6 +247,9 @@ class KafkaReader:
             elif code in MISSING:
                 self._heard.clear()
                 self._ask_again = 0.0  # is it gone, or is only its leader away?
+            elif partition is None and code == KafkaError._BAD_MSG:
+                # An answer too large to receive broke the connection for whatever else was asked on it.
+                pass  # the client asks again, and the watchdog tells of what never comes
             elif error.fatal() or not (code in UNAVAILABLE or error.retriable()):
                 self._fail(partition, source_error(error, f"reading {partition or 'the topics'}"))
         return frozenset(caught_up)

@@ -249,7 +249,9 @@ def test_a_transaction_in_trouble_is_seen_once(
     assert outbox.flush(FLUSH_SECONDS)
     assert place.seen() == [b"1", b"2", b"3", b"4"]
     assert place.group_offsets() == {place.p0: 4, place.p1: 8}
-    assert (outbox.transactions_aborted, outbox.producers_recreated + 1) == (aborted, producers)
+    # On a machine so slow that the abort takes too long, the producer is replaced instead.
+    mended = (outbox.transactions_aborted, outbox.producers_recreated + 1)
+    assert mended in {(aborted, producers), (0, 2)}
 
 
 def test_a_worker_that_left_the_group_is_fenced(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,8 @@ BAD: list[tuple[Reason, bytes | None]] = [
 
 
 def test_every_reason_is_covered() -> None:
-    assert {reason for reason, _value in BAD} == set(Reason) - {Reason.ACCEPTED}
+    learned = {Reason.NON_FINITE_LEARNING, Reason.LEARNER_FAILED}  # the last test
+    assert {reason for reason, _value in BAD} | learned == set(Reason) - {Reason.ACCEPTED}
 
 
 def mixed() -> list[Row]:
@@ -145,3 +146,44 @@ def test_an_event_without_a_label_is_predicted_and_not_learned(
     assert (summary["events_read"], summary["events_learned"], summary["events_rejected"]) == (80, 40, 0)
     assert model_digest(tmp_path) == untouched
     assert len(kafka.read_back(out)) == 80
+
+
+TOUCHY = """
+from river import dummy
+
+class Touchy(dummy.PriorClassifier):
+    def learn_one(self, x, y):
+        if x["a"] == 13:
+            raise ValueError("not thirteen")
+        super().learn_one(x, y)
+
+def make():
+    return Touchy()
+"""
+STEEP = """
+[[models]]
+name = "steep"
+learner = "river"
+pipeline = [{ use = "compose.Select", keys = ["a", "b"] }, { use = "linear_model.LogisticRegression", optimizer = { use = "optim.SGD", lr = 1e3 } }]
+[[models]]
+name = "touchy"
+learner = "python"
+factory = "touchy:make"
+admit = ["touchy:Touchy"]
+"""
+
+
+def test_what_a_model_cannot_learn_is_undone_and_kept(kafka: KafkaForTests, tmp_path: Path) -> None:
+    topic, dead = kafka.topic(), kafka.topic()
+    huge, thirteen = event(a=1.7e308, y=False), event(a=13)
+    kafka.produce(
+        topic, [(0, None, value, None) for value in (*GOOD[:20], huge, *GOOD[20:30], thirteen, *GOOD[30:])]
+    )
+    (tmp_path / "touchy.py").write_text(TOUCHY)
+    text = CONFIG.format(topic=topic) + STEEP
+    overrides = [*OVERRIDES, f"dead_letters.topic={dead}", "stream.on_learner_error=reject"]
+    with DaemonProcess(tmp_path, kafka.bootstrap_servers, text, "--until-end", overrides=overrides) as run:
+        summary = run.summary()
+    assert (summary["events_learned"], summary["events_rejected"]) == (len(GOOD), 2)
+    letters = [(dict(each.headers)["streamlearn.reason"], each.value) for each in kafka.read_back(dead)]
+    assert letters == [(b"non_finite_learning", huge), (b"learner_failed", thirteen)]
