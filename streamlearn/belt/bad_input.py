@@ -110,11 +110,13 @@ class InputWatch:
 
 
 def _sample(events: pa.RecordBatch, reason: int) -> str:
-    """Show one event of the commonest reason, or, where the batch has none, its last rejected one."""
+    """Show one event of the commonest reason, or the last rejected one; the dead letters have those before."""
     reason_B = events.column("reason").to_numpy()
     rows = np.flatnonzero(reason_B == reason)
     if not len(rows):
         rows = np.flatnonzero(reason_B != Reason.ACCEPTED)
+    if not len(rows):
+        return "see the dead letters"
     row = int(rows[-1])
     partition, offset = events.column("partition")[row].as_py(), events.column("offset")[row].as_py()
     detail = events.column("detail")[row].as_py()

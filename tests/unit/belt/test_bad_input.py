@@ -65,6 +65,13 @@ def test_nothing_stops_before_the_window_is_full_or_where_every_share_is_allowed
         InputWatch(1.0, window_events=10).note(batch([TYPE] * size))
 
 
+def test_a_window_that_an_accepted_event_fills_stops_too() -> None:
+    watch = InputWatch(0.1, window_events=3)
+    watch.note(batch([GOOD, TYPE]))
+    with pytest.raises(TooManyRejected, match="see the dead letters"):
+        watch.note(batch([GOOD], 2))
+
+
 @given(
     reasons=st.lists(st.sampled_from([GOOD, GOOD, TYPE, TIME]), max_size=60),
     sizes=st.lists(st.integers(1, 30), min_size=1),
