@@ -196,7 +196,7 @@ def _tell_engines(config: Config, probe: Shard, telemetry: Telemetry) -> None:
     engines = {learner.name: learner.engine for learner in probe.parts.learners}
     for model in config.models:
         why = None
-        if isinstance(model, RiverModel):
+        if isinstance(model, RiverModel) and engines[model.name] == "river":
             from streamlearn.engines import stream_of, why_not_compiled
 
             why = why_not_compiled(model, stream_of(config))

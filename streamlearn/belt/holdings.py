@@ -195,8 +195,7 @@ class Holdings:
                 self.stop(name, error)
                 return
             if isinstance(error, Fenced | CheckpointFenced):
-                parts.telemetry.fenced(name)
-                self._retry_at = now + FENCED_SECONDS
+                self._leave_be(name, now)
                 return
             raise
         # Step 4.
@@ -298,8 +297,11 @@ class Holdings:
 
     def fenced(self, lane: Lane, now: float) -> None:
         """Another worker has taken the shard up: let it go, and leave it be until the group has settled."""
-        self._parts.telemetry.fenced(lane.shard.name)
+        self._leave_be(lane.shard.name, now)
         self.forget(lane)
+
+    def _leave_be(self, name: str, now: float) -> None:
+        self._parts.telemetry.fenced(name)
         self._retry_at = now + FENCED_SECONDS
 
     def forget_fenced(self, now: float) -> None:
