@@ -62,7 +62,7 @@ def _transactions(config: Config, membership: Membership, give_up: Callable[[], 
             remedy="read from [source.kafka], or leave [predictions] out",
         )
     assert predictions is not None
-    assert isinstance(membership, KafkaMember), "config.py refuses other clients"
+    assert isinstance(membership, KafkaMember), "the config refuses other clients"
     in_file = _dead_letters(config, give_up) if config.dead_letters.topic is None else None
     settings = OutboxSettings(
         kafka,

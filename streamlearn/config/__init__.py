@@ -1,0 +1,107 @@
+"""Every option: name, type, unit, default, limit and meaning. One frozen tree, read from one TOML file.
+
+One file a group of sections; here they are put together, and what only fits together is checked.
+``config_file.py`` turns a file into this tree and says what is wrong with it; docs/configuration.md is
+generated from here. Nothing is imported or built by reading a config.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from streamlearn.config.base import Section, Task
+from streamlearn.config.event import Event
+from streamlearn.config.models import (
+    AnyModel,
+    PythonModel,
+    RiverModel,
+    TorchModel,
+)
+from streamlearn.config.outputs import Checkpoint, DeadLetters, Http, PredictionsOut
+from streamlearn.config.quality import Drift, Evaluate
+from streamlearn.config.source import OWNED_PROPERTIES, FilesSource, KafkaSource, Source
+from streamlearn.config.stream import Stream
+
+__all__ = [
+    "OWNED_PROPERTIES",
+    "AnyModel",
+    "Checkpoint",
+    "Config",
+    "Drift",
+    "Event",
+    "FilesSource",
+    "KafkaSource",
+    "PythonModel",
+    "RiverModel",
+    "Stream",
+    "Task",
+    "TorchModel",
+]
+
+
+class Config(Section):
+    """The whole config of one stream."""
+
+    stream: Stream
+    source: Source
+    event: Event
+    models: tuple[AnyModel, ...] = Field(min_length=1)
+    predictions: PredictionsOut | None = None
+    dead_letters: DeadLetters = DeadLetters()
+    evaluate: Evaluate = Evaluate()
+    drift: Drift = Drift()
+    checkpoint: Checkpoint = Checkpoint()
+    http: Http = Http()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        names = [model.name for model in self.models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two models are named {name!r}")
+            if name.startswith("baseline"):
+                raise ValueError(f"the model name {name!r} is taken by the baselines")
+        if self.stream.task != "anomaly" and self.event.label is None:
+            raise ValueError(f"event.label is needed for task {self.stream.task!r}")
+        if self.stream.task == "binary" and self.event.classes and len(self.event.classes) != 2:
+            raise ValueError("task 'binary' has exactly two event.classes")
+        if self.stream.task in ("regression", "anomaly") and self.event.classes:
+            raise ValueError(f"event.classes means nothing for task {self.stream.task!r}")
+        if self.predictions is not None and self.predictions.delivery == "exactly_once":
+            self._transactions_fit(self.predictions)
+        if self.stream.task == "anomaly" and any(model.learner == "torch" for model in self.models):
+            raise ValueError("the torch learner has no anomaly task; use a River anomaly detector")
+        return self
+
+    def _transactions_fit(self, predictions: PredictionsOut) -> None:
+        kafka = self.source.kafka
+        if kafka is not None and kafka.client != "confluent-kafka":
+            raise ValueError(
+                'predictions.delivery = "exactly_once" needs source.kafka.client = "confluent-kafka": a '
+                "transaction commits the group's offsets, and kafka-python's place in the group cannot be lent"
+            )
+        if predictions.commit_ms >= self.checkpoint.every_seconds * 1000:
+            raise ValueError(
+                f"predictions.commit_ms = {predictions.commit_ms} must be less than checkpoint.every_seconds = "
+                f"{self.checkpoint.every_seconds:g}: a checkpoint waits for the transactions that it covers"
+            )
+
+    @property
+    def exactly_once(self) -> bool:
+        """Whether predictions leave in transactions."""
+        return self.predictions is not None and self.predictions.delivery == "exactly_once"
+
+    @property
+    def keeps_journal(self) -> bool:
+        """Whether the order of a live read is written down, in the transactions that predictions leave in."""
+        return self.exactly_once and self.stream.scope == "stream"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of the source, sorted: what the ``topic`` column of a batch indexes."""
+        if self.source.kafka is not None:
+            return self.source.kafka.topics
+        assert self.source.files is not None
+        return (self.source.files.topic,)
