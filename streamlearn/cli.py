@@ -28,11 +28,14 @@ app = typer.Typer(
 )
 checkpoints = typer.Typer(help="Look at checkpoints.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(checkpoints, name="checkpoints")
+dead_letters = typer.Typer(help="Look at rejected events.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(dead_letters, name="dead-letters")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The stream's TOML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override an option; repeatable.")
 ]
+Reason = Annotated[str | None, typer.Option(metavar="REASON", help="Only those rejected for this.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
 ]
@@ -285,6 +288,39 @@ def checkpoints_verify(path: Annotated[str, typer.Argument(metavar="PATH")], as_
 
     if not print_verified(path, as_json=as_json):
         raise typer.Exit(ExitCode.CHECKPOINT)
+
+
+@dead_letters.command("ls", epilog="Example: streamlearn dead-letters ls flights.toml")
+def dead_letters_ls(
+    config_path: ConfigPath, reason: Reason = None, overrides: Overrides = None, as_json: AsJson = False
+) -> None:
+    """Say how many events were rejected for which reason, and show the newest of each."""
+    from streamlearn.commands.dead_letters import print_letters
+
+    print_letters(_load(config_path, overrides), reason, as_json=as_json)
+
+
+@dead_letters.command(
+    "resend", epilog="Example: streamlearn dead-letters resend flights.toml --reason wrong_type --dry-run"
+)
+def dead_letters_resend(
+    config_path: ConfigPath,
+    reason: Reason = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, and send nothing.")] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write rejected events to their topics again, once what was wrong with them is mended."""
+    from streamlearn.commands.dead_letters import resend
+
+    done = resend(_load(config_path, overrides), reason, dry_run=dry_run)
+    if as_json:
+        print_json(done)
+        return
+    for topic, events in done["topics"].items():
+        typer.echo(f"{events} events {'would go' if dry_run else 'went'} to {topic}")
+    if not done["topics"]:
+        typer.echo("no such dead letters")
 
 
 def _load(path: Path, overrides: list[str] | None) -> Any:

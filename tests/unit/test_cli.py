@@ -23,6 +23,8 @@ COMMANDS = [
     "checkpoints ls",
     "checkpoints show",
     "checkpoints verify",
+    "dead-letters ls",
+    "dead-letters resend",
 ]
 
 
