@@ -1,0 +1,76 @@
+"""Models: what they score and learn, what they predict, and when the world has drifted from them."""
+
+from __future__ import annotations
+
+from streamlearn.config import Config
+from streamlearn.events import TopicPartition
+from streamlearn.telemetry.core import Happenings, Means, place
+
+WINDOWS = ("cumulative", "sliding")
+
+
+class ModelHappenings(Happenings):
+    """What becomes of the models."""
+
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
+        make = means.make
+        self._model_metric = make.gauge("streamlearn_model_metric")
+        self._model_events_learned = make.counter("streamlearn_model_events_learned_total")
+        self._model_skipped_steps = make.counter("streamlearn_model_skipped_steps_total")
+        self._predictions = make.counter("streamlearn_predictions_total")
+        self._drift_alarms = make.counter("streamlearn_drift_alarms_total")
+
+    def _when_started(self, config: Config) -> None:
+        super()._when_started(config)
+        for model in config.models:
+            self._model_events_learned.labels(model.name)
+            for detector in config.drift.detectors:
+                self._drift_alarms.labels(model.name, detector, "error")
+
+    def _when_no_shard_is_left(self) -> None:
+        super()._when_no_shard_is_left()
+        self._model_metric.clear()  # the scores were of events that other workers learn from now
+
+    def model_metric(self, model: str, metric: str, window: str, value: float) -> None:
+        """What a model scores, over this worker's shards; NaN: not defined yet. Once a second at most, or
+        on a scrape."""
+        assert window in WINDOWS, f"{window!r} is none of {WINDOWS}"
+        self._model_metric.labels(model, metric, window).set(value)
+
+    def model_events_learned(self, model: str, events: int) -> None:
+        """A model learned from so many more events."""
+        self._model_events_learned.labels(model).inc(events)
+
+    def model_steps_skipped(self, model: str, steps: int) -> None:
+        """Optimizer steps were not taken because they were not finite; the weights are unharmed."""
+        self._model_skipped_steps.labels(model).inc(steps)
+        self._log.warning("model_steps_skipped", model=model, steps=steps)
+
+    def predictions_sent(self, model: str, predictions: int) -> None:
+        """Prediction records of a model were handed to the sink."""
+        self._predictions.labels(model).inc(predictions)
+
+    def drift_alarm(
+        self,
+        *,
+        shard: str,
+        model: str,
+        detector: str,
+        signal: str,
+        event_time: str,
+        partition: TopicPartition,
+        offset: int,
+    ) -> None:
+        """A detector says that what it watches has changed, at this event (its time as ISO 8601)."""
+        self._drift_alarms.labels(model, detector, signal).inc()
+        self._log.warning(
+            "drift_alarm",
+            shard=shard,
+            model=model,
+            detector=detector,
+            signal=signal,
+            event_time=event_time,
+            **place(partition),
+            offset=offset,
+        )
