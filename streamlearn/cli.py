@@ -72,6 +72,30 @@ def _version(
         raise typer.Exit
 
 
+@app.command(epilog="Example: streamlearn init flights.toml --topic flights --label late")
+def init(
+    output: Annotated[Path, typer.Argument(metavar="CONFIG", help="The file to write.")],
+    label: Annotated[str, typer.Option(help="Field that holds what is to be predicted.")],
+    topic: Annotated[str | None, typer.Option(help="Topic to look at.")] = None,
+    file: Annotated[Path | None, typer.Option(help="JSON lines to look at, and to learn from.")] = None,
+    bootstrap_servers: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a first config, from a sample of the messages of a topic or a file."""
+    from streamlearn.commands.init import InitOptions, init_stream
+    from streamlearn.commands.produce import servers_or_default
+
+    if (topic is None) == (file is None):
+        raise typer.BadParameter("name exactly one of --topic and --file")
+    done = init_stream(InitOptions(output, label, topic, file, servers_or_default(bootstrap_servers)))
+    if as_json:
+        print_json(done)
+        return
+    for field in done["fields"]:
+        typer.echo(f"{field['name']}: {field['role']} ({field['why']})")
+    typer.echo(f"{output} is written, for task {done['task']}; next: streamlearn check {output}")
+
+
 @app.command(epilog="Example: streamlearn run flights.toml --until-end --set http.port=0 --json")
 def run(
     config_path: ConfigPath,

@@ -31,10 +31,14 @@ class ProduceOptions:
     bootstrap_servers: str | None
 
 
+def servers_or_default(named: str | None) -> str:
+    """Return the brokers that a command was told, or that the environment names, or the usual ones."""
+    return named or Environment().streamlearn_bootstrap_servers or DEFAULT_BOOTSTRAP_SERVERS
+
+
 def produce_events(options: ProduceOptions) -> dict[str, Any]:
     """Write the events, and return how many in which time. Raises StreamlearnError."""
-    servers = options.bootstrap_servers or Environment().streamlearn_bootstrap_servers
-    servers = servers or DEFAULT_BOOTSTRAP_SERVERS
+    servers = servers_or_default(options.bootstrap_servers)
     create_topic(servers, options.topic, options.partitions, {})
     began = time.monotonic()
     with ExitStack() as stack:

@@ -161,26 +161,40 @@ def _permission(what: str, operation: AclOperation, allowed: Sequence[Enum] | No
     )
 
 
+def sample_topic(source: KafkaSource, events: int, timeout_seconds: float = 10.0) -> pa.RecordBatch:
+    """Return some of the newest messages of the source's topics, at most so many. Raises SourceError."""
+    reader = KafkaReader(source, timeout_seconds=timeout_seconds, way="consume")
+    try:
+        batches = [_newest(reader, topic, events)[1] for topic in source.topics]
+    finally:
+        reader.close()
+    return pa.concat_batches(batches).slice(0, events)
+
+
 def _sample(reader: KafkaReader, topic: str, events: int) -> tuple[Finding, pa.RecordBatch]:
-    """Bring the newest messages of a topic, the same share of each partition."""
     what = f"messages in {topic}"
     try:
-        ends = {p: reader.watermarks(p) for p in reader.partitions() if p.topic == topic}
-        share = -(-events // max(1, len(ends)))
-        reader.assign({p: max(marks.low, marks.high - share) for p, marks in ends.items()})
-        left: set[TopicPartition] = {p for p, marks in ends.items() if marks.low < marks.high}
-        deadline = time.monotonic() + SAMPLE_SECONDS
-        batches = [reader.poll(events, 0.0).batch]
-        while left and time.monotonic() < deadline:
-            polled = reader.poll(events, 0.1)
-            batches.append(polled.batch)
-            left -= polled.caught_up
+        stored, sample = _newest(reader, topic, events)
     except SourceError as error:
         return _trouble(what, error), EMPTY_BATCH
-    sample = pa.concat_batches(batches).slice(0, events)
-    stored = sum(marks.high - marks.low for marks in ends.values())
     detail = f"up to {stored} offsets stored; read {sample.num_rows} of the newest"
     return Finding(what, True, detail), sample
+
+
+def _newest(reader: KafkaReader, topic: str, events: int) -> tuple[int, pa.RecordBatch]:
+    """Bring the newest messages of a topic, the same share of each partition; and say how many are stored."""
+    ends = {p: reader.watermarks(p) for p in reader.partitions() if p.topic == topic}
+    share = -(-events // max(1, len(ends)))
+    reader.assign({p: max(marks.low, marks.high - share) for p, marks in ends.items()})
+    left: set[TopicPartition] = {p for p, marks in ends.items() if marks.low < marks.high}
+    deadline = time.monotonic() + SAMPLE_SECONDS
+    batches = [reader.poll(events, 0.0).batch]
+    while left and time.monotonic() < deadline:
+        polled = reader.poll(events, 0.1)
+        batches.append(polled.batch)
+        left -= polled.caught_up
+    stored = sum(marks.high - marks.low for marks in ends.values())
+    return stored, pa.concat_batches(batches).slice(0, events)
 
 
 def _trouble(what: str, error: SourceError | ConfigError) -> Finding:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from streamlearn.config import KafkaSource
-from streamlearn.connectors.kafka_check import check_kafka
+from streamlearn.connectors.kafka_check import check_kafka, sample_topic
+from streamlearn.errors import TopicMissing
 
 
 @pytest.mark.kafka
@@ -67,3 +68,19 @@ def test_a_refused_property_is_the_one_finding() -> None:
     )
     [finding] = check_kafka(source).findings
     assert "no.such" in finding.detail
+
+
+@pytest.mark.kafka
+def test_a_sample_of_a_topic_is_its_newest_messages(kafka: Any) -> None:
+    topic = kafka.topic(2)
+    kafka.produce(topic, [(n % 2, None, b"%d" % n, None) for n in range(50)])
+    source = KafkaSource(bootstrap_servers=kafka.bootstrap_servers, topics=(topic,), group_id="sample")
+    values = sample_topic(source, 10).column("value").to_pylist()
+    assert sorted(map(int, values)) == list(range(40, 50))
+
+
+@pytest.mark.kafka
+def test_a_sample_of_no_topic_is_an_error(kafka: Any) -> None:
+    source = KafkaSource(bootstrap_servers=kafka.bootstrap_servers, topics=("nope",), group_id="sample")
+    with pytest.raises(TopicMissing):
+        sample_topic(source, 10)

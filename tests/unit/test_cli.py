@@ -15,6 +15,7 @@ from streamlearn import __version__
 from streamlearn.demo.run import config_text
 
 COMMANDS = [
+    "init",
     "run",
     "demo",
     "check",
