@@ -78,6 +78,12 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_belt_pauses_total", "counter", "Times the belt had to stand still.", labels=("reason",)
     ),
+    Metric(
+        "streamlearn_belt_paused",
+        "gauge",
+        "1 while the belt stands still for this reason, else 0.",
+        labels=("reason",),
+    ),
     Metric("streamlearn_read_events_total", "counter", "Events read from the source.", "events", PARTITION),
     Metric(
         "streamlearn_events_total",
@@ -171,6 +177,12 @@ METRICS: tuple[Metric, ...] = (
         "streamlearn_checkpoint_seconds",
         "gauge",
         "From the snapshot of the last published checkpoint until it was durable.",
+        "seconds",
+    ),
+    Metric(
+        "streamlearn_checkpoint_interval_seconds",
+        "gauge",
+        "How often a checkpoint is due while there are events: checkpoint.every_seconds.",
         "seconds",
     ),
     Metric(

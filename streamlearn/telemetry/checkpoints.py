@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamlearn.config import Config
 from streamlearn.telemetry.core import Happenings, Means
 
 CHECKPOINT_OUTCOMES = ("published", "failed", "corrupt")
@@ -18,10 +19,15 @@ class CheckpointHappenings(Happenings):
         checkpoints = make.counter("streamlearn_checkpoints_total")
         self._checkpoints = {outcome: checkpoints.labels(outcome) for outcome in CHECKPOINT_OUTCOMES}
         self._checkpoint_duration = make.gauge("streamlearn_checkpoint_seconds")
+        self._checkpoint_interval = make.gauge("streamlearn_checkpoint_interval_seconds")
         self._checkpoint_pause = make.histogram("streamlearn_checkpoint_pause_seconds").labels()
         self._checkpoint_bytes = make.gauge("streamlearn_checkpoint_bytes")
         self._last_checkpoint = make.gauge("streamlearn_last_checkpoint_timestamp_seconds")
         self._fenced_shards = make.counter("streamlearn_fenced_shards_total")
+
+    def _when_started(self, config: Config) -> None:
+        super()._when_started(config)
+        self._checkpoint_interval.set(config.checkpoint.every_seconds)
 
     def shard_opened(
         self, shard: str, *, events_learned: int, path: str | None, checkpoint_timestamp_seconds: float = 0.0

@@ -186,6 +186,8 @@ class EventHappenings(Happenings):
         series = self._partitions.get(partition)
         if series is None:
             labels = (partition.topic, str(partition.partition))
+            self._missed_events.labels(*labels)
+            self._stuck_gauge.labels(*labels)
             series = self._partitions[partition] = _PartitionSeries(
                 read=self._read_events.labels(*labels),
                 learned=self._events.labels(*labels, "learned"),

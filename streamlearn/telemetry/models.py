@@ -25,6 +25,8 @@ class ModelHappenings(Happenings):
         super()._when_started(config)
         for model in config.models:
             self._model_events_learned.labels(model.name)
+            self._model_skipped_steps.labels(model.name)
+            self._predictions.labels(model.name)
             for detector in config.drift.detectors:
                 self._drift_alarms.labels(model.name, detector, "error")
 

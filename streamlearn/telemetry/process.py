@@ -9,6 +9,8 @@ from streamlearn.config import Config
 from streamlearn.errors import StreamlearnError
 from streamlearn.telemetry.core import Happenings, Means
 
+PAUSES = ("checkpoints_failing",)  # why the belt may stand still
+
 
 class ProcessHappenings(Happenings):
     """From the start to the end of a daemon."""
@@ -21,6 +23,10 @@ class ProcessHappenings(Happenings):
         self._ready = means.make.gauge("streamlearn_ready")
         self._last_step = means.make.gauge("streamlearn_last_step_timestamp_seconds")
         self._belt_pauses = means.make.counter("streamlearn_belt_pauses_total")
+        self._belt_paused = means.make.gauge("streamlearn_belt_paused")
+        for reason in PAUSES:
+            self._belt_pauses.labels(reason)
+            self._belt_paused.labels(reason)
 
     def started(self, version: str, config: Config) -> None:
         """The daemon has its config and begins."""
@@ -65,11 +71,15 @@ class ProcessHappenings(Happenings):
         self._last_step.set(self._clock())
 
     def belt_paused(self, reason: str) -> None:
-        """The belt stands still, ``reason`` from a small closed set; until ``belt_resumed``."""
+        """The belt stands still, ``reason`` one of ``PAUSES``; until ``belt_resumed``."""
+        assert reason in PAUSES, f"{reason!r} is none of {PAUSES}"
         with self._lock:
-            changed, self._paused = self._paused != reason, reason
-        if changed:
+            before, self._paused = self._paused, reason
+        if before != reason:
+            if before is not None:
+                self._belt_paused.labels(before).set(0)
             self._belt_pauses.labels(reason).inc()
+            self._belt_paused.labels(reason).set(1)
             self._log.warning("belt_paused", reason=reason)
 
     def belt_resumed(self) -> None:
@@ -77,6 +87,7 @@ class ProcessHappenings(Happenings):
         with self._lock:
             reason, self._paused = self._paused, None
         if reason is not None:
+            self._belt_paused.labels(reason).set(0)
             self._log.info("belt_resumed", reason=reason)
 
     def kernels_compiling(self) -> None:

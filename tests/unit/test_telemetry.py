@@ -127,6 +127,9 @@ def test_started_names_the_stream_and_begins_alert_series_at_zero(logged: Logged
     for detector in ("adwin", "page_hinkley"):
         name = "streamlearn_drift_alarms_total"
         assert logged.value(name, model="logistic", detector=detector, signal="error") == 0.0
+    for name in ("streamlearn_model_skipped_steps_total", "streamlearn_predictions_total"):
+        assert logged.value(name, model="logistic") == 0.0
+    assert logged.value("streamlearn_checkpoint_interval_seconds") == 30.0
     assert "hunter2" not in repr(logged.lines.entries)
 
 
@@ -138,6 +141,8 @@ def test_events_are_counted_by_partition_and_outcome(logged: Logged) -> None:
         outcome: logged.value("streamlearn_events_total", **PARTITION, outcome=outcome)
         for outcome in ("learned", "predicted", "rejected")
     }
+    assert logged.value("streamlearn_missed_events_total", **PARTITION) == 0.0
+    assert logged.value("streamlearn_partition_stuck", **PARTITION) == 0.0
     assert outcomes == {"learned": 6.0, "predicted": 3.0, "rejected": 2.0}
     assert logged.value("streamlearn_read_events_total", **PARTITION) == 10.0
     assert logged.value("streamlearn_last_event_timestamp_seconds", **PARTITION) == 50.0
@@ -270,7 +275,8 @@ def test_states_are_logged_when_they_change(logged: Logged) -> None:
     for _ in range(3):
         telemetry.broker_back()
     for _ in range(3):
-        telemetry.belt_paused("dead_letters")
+        telemetry.belt_paused("checkpoints_failing")
+    assert logged.value("streamlearn_belt_paused", reason="checkpoints_failing") == 1.0
     for _ in range(3):
         telemetry.belt_resumed()
     assert logged.names() == [
@@ -283,7 +289,8 @@ def test_states_are_logged_when_they_change(logged: Logged) -> None:
     ]
     assert logged.value("streamlearn_ready") == 1.0
     assert logged.value("streamlearn_broker_connected") == 1.0
-    assert logged.value("streamlearn_belt_pauses_total", reason="dead_letters") == 1.0
+    assert logged.value("streamlearn_belt_pauses_total", reason="checkpoints_failing") == 1.0
+    assert logged.value("streamlearn_belt_paused", reason="checkpoints_failing") == 0.0
 
 
 def test_the_first_sight_of_the_broker_is_no_news(logged: Logged) -> None:
