@@ -1,64 +1,24 @@
-"""What dashboards are put together from: PromQL, and panels as the JSON that Grafana 10 and newer read.
+"""What dashboards are put together from: panels as the JSON that Grafana 10 and newer read.
 
-Plain data: nothing here knows which metrics there are.
+Plain data: nothing here knows which metrics there are. Every panel has a description, a unit and thresholds.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from promql import quantile
+
 Json = dict[str, Any]
 
 SOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24  # of Grafana's grid
-WORKERS = 'instance=~"$instance"'
 QUANTILES = (("0.5", "median"), ("0.95", "95%"), ("0.99", "99%"))
 
 # A colour from this value on; the first has none.
 Steps = tuple[tuple[float | None, str], ...]
-
-# ------------------------------------------------------------------------------------------ PromQL
-
-
-def gauge(metric: str) -> str:
-    """Return PromQL for the metric as it is, of the chosen workers.
-
-    >>> gauge("streamlearn_ready")
-    'streamlearn_ready{instance=~"$instance"}'
-    """
-    return f"{metric}{{{WORKERS}}}"
-
-
-def rate(metric: str, by: str = "", matchers: str = "") -> str:
-    """Return PromQL for a counter's growth per second, summed by labels.
-
-    >>> rate("streamlearn_events_total", by="outcome")
-    'sum by (outcome) (rate(streamlearn_events_total{instance=~"$instance"}[$__rate_interval]))'
-    """
-    growth = f"rate({metric}{{{WORKERS}{matchers}}}[$__rate_interval])"
-    return f"sum by ({by}) ({growth})" if by else f"sum({growth})"
-
-
-def increase(metric: str, by: str) -> str:
-    """Return PromQL for how much a counter grew by the next point, summed by labels."""
-    return f"sum by ({by}) (increase({metric}{{{WORKERS}}}[$__rate_interval]))"
-
-
-def quantile(share: str, histogram: str, by: str = "") -> str:
-    """Return PromQL for a quantile of what was observed of late.
-
-    >>> quantile("0.99", "a_seconds", by="stage")
-    'histogram_quantile(0.99, sum by (le, stage) (rate(a_seconds_bucket{instance=~"$instance"}[$__rate_interval])))'
-    """
-    return f"histogram_quantile({share}, {rate(histogram + '_bucket', f'le, {by}' if by else 'le')})"
-
-
-def age(metric: str) -> str:
-    """Return PromQL for the seconds since a timestamp; nothing where it is 0, which means not yet."""
-    return f"time() - ({gauge(metric)} > 0)"
-
-
-# ------------------------------------------------------------------------------------------ panels
+GREEN: Steps = ((None, "green"),)
+NONE_IS_RIGHT: Steps = ((None, "green"), (1, "orange"))
 
 
 def line(expression: str, legend: str = "", **options: Any) -> Json:
@@ -71,10 +31,34 @@ def quantile_lines(histogram: str) -> list[Json]:
     return [line(quantile(share, histogram), name) for share, name in QUANTILES]
 
 
+def runbook(alert: str) -> Json:
+    """A link to what to do about an alert."""
+    return {"title": f"Runbook: {alert}", "url": f"${{runbooks}}/{alert}.md", "targetBlank": True}
+
+
 def panel(
-    kind: str, title: str, about: str, lines: list[Json], *, width: int, height: int, **parts: Any
+    kind: str,
+    title: str,
+    about: str,
+    lines: list[Json],
+    *,
+    unit: str,
+    steps: Steps,
+    width: int,
+    height: int,
+    alerts: tuple[str, ...] = (),
+    defaults: Json | None = None,
+    overrides: tuple[Json, ...] = (),
+    **parts: Any,
 ) -> Json:
-    """A panel of any kind; ``width`` and ``height`` in cells of the grid, the place comes later."""
+    """A panel of any kind; ``width`` and ``height`` in cells of the grid, the place comes later.
+
+    ``alerts``: those that watch the same, whose runbooks it links to.
+    """
+    thresholds = {
+        "mode": "absolute",
+        "steps": [{"value": value, "color": color} for value, color in steps],
+    }
     return {
         "type": kind,
         "title": title,
@@ -82,20 +66,17 @@ def panel(
         "datasource": SOURCE,
         "targets": [{**each, "refId": chr(ord("A") + index)} for index, each in enumerate(lines)],
         "gridPos": {"w": width, "h": height},
+        "fieldConfig": {
+            "defaults": {"unit": unit, "thresholds": thresholds, **(defaults or {})},
+            "overrides": list(overrides),
+        },
+        **({"links": [runbook(alert) for alert in alerts]} if alerts else {}),
         **parts,
     }
 
 
-def stat(title: str, about: str, unit: str, shown: Json, steps: Steps) -> Json:
+def stat(title: str, about: str, unit: str, shown: Json, steps: Steps, *alerts: str) -> Json:
     """A figure in its colour."""
-    defaults = {
-        "unit": unit,
-        "mappings": [],
-        "thresholds": {
-            "mode": "absolute",
-            "steps": [{"value": value, "color": color} for value, color in steps],
-        },
-    }
     options = {
         "colorMode": "value",
         "graphMode": "none",
@@ -103,13 +84,23 @@ def stat(title: str, about: str, unit: str, shown: Json, steps: Steps) -> Json:
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "textMode": "auto",
     }
-    field = {"defaults": defaults, "overrides": []}
-    return panel("stat", title, about, [shown], width=3, height=4, fieldConfig=field, options=options)
+    return panel(
+        "stat",
+        title,
+        about,
+        [shown],
+        unit=unit,
+        steps=steps,
+        width=3,
+        height=4,
+        alerts=alerts,
+        options=options,
+    )
 
 
-def flag(title: str, about: str, shown: Json) -> Json:
+def flag(title: str, about: str, shown: Json, *alerts: str) -> Json:
     """A 0 or 1, shown as a red no or a green yes."""
-    shown = stat(title, about, "short", shown, ((None, "green"),))
+    shown = stat(title, about, "short", shown, GREEN, *alerts)
     words = {"0": {"text": "no", "color": "red"}, "1": {"text": "yes", "color": "green"}}
     shown["fieldConfig"]["defaults"]["mappings"] = [{"type": "value", "options": words}]
     shown["options"]["colorMode"] = "background_solid"
@@ -122,20 +113,26 @@ def graph(
     unit: str,
     lines: list[Json],
     *,
+    steps: Steps = GREEN,
+    alerts: tuple[str, ...] = (),
     stacked: bool = False,
     scale: str = "from_zero",
     overrides: tuple[Json, ...] = (),
     **parts: Any,
 ) -> Json:
-    """Lines over time, the last value of each in the legend. ``scale``: from_zero, free or logarithmic."""
+    """Lines over time, the last value of each in the legend. ``scale``: from_zero, free or logarithmic.
+
+    Where ``steps`` has more than one, each bound is drawn as a dashed line.
+    """
     custom: Json = {
         "drawStyle": "line",
         "lineWidth": 1,
         "fillOpacity": 25 if stacked else 5,
         "showPoints": "never",
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        "thresholdsStyle": {"mode": "dashed" if len(steps) > 1 else "off"},
     }
-    defaults: Json = {"unit": unit, "custom": custom}
+    defaults: Json = {"custom": custom}
     if scale == "logarithmic":
         custom["scaleDistribution"] = {"type": "log", "log": 10}
     elif scale == "from_zero":
@@ -144,61 +141,59 @@ def graph(
         "legend": {"displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull"]},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    field = {"defaults": defaults, "overrides": list(overrides)}
     return panel(
-        "timeseries", title, about, lines, width=8, height=8, fieldConfig=field, options=options, **parts
+        "timeseries",
+        title,
+        about,
+        lines,
+        unit=unit,
+        steps=steps,
+        width=8,
+        height=8,
+        alerts=alerts,
+        defaults=defaults,
+        overrides=overrides,
+        options=options,
+        **parts,
     )
 
 
-def bars(title: str, about: str, lines: list[Json]) -> Json:
+def bars(title: str, about: str, lines: list[Json], *alerts: str) -> Json:
     """How often something happened, as stacked bars over time."""
-    shown = graph(title, about, "short", lines, stacked=True)
+    shown = graph(title, about, "short", lines, stacked=True, alerts=alerts)
     shown["fieldConfig"]["defaults"]["custom"].update({"drawStyle": "bars", "fillOpacity": 60})
     return shown
 
 
-# ---------------------------------------------------------------------------------------- dashboard
-
-
-def variable(name: str, label: str, metric: str) -> Json:
-    """A choice among the values of the metric's label ``name``, all of them at first."""
-    query = f"label_values({metric}, {name})"
-    return {
-        "type": "query",
-        "name": name,
-        "label": label,
-        "datasource": SOURCE,
-        "definition": query,
-        "query": {"query": query, "refId": name},
-        "refresh": 2,  # with the time range, so that a worker that came later can be chosen
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "current": {"text": ["All"], "value": ["$__all"]},
-    }
-
-
-def choice(name: str, label: str, values: tuple[str, ...]) -> Json:
-    """A choice among fixed values, the first one at first."""
-    return {
-        "type": "custom",
-        "name": name,
-        "label": label,
-        "query": ",".join(values),
-        "options": [{"text": each, "value": each, "selected": each == values[0]} for each in values],
-        "current": {"text": values[0], "value": values[0]},
-    }
-
-
-def data_source() -> Json:
-    """The choice of a Prometheus, which ``SOURCE`` refers to."""
-    return {
-        "type": "datasource",
-        "name": "datasource",
-        "label": "Data source",
-        "query": "prometheus",
-        "current": {"text": "Prometheus", "value": "prometheus"},
-    }
+def table(
+    title: str, about: str, columns: dict[str, Json], keys: tuple[str, ...], units: dict[str, str]
+) -> Json:
+    """One row for each value of ``keys``, a column for each query by its name; ``units`` by column."""
+    lines = [{**query, "format": "table", "instant": True} for query in columns.values()]
+    values = {f"Value #{chr(ord('A') + index)}": name for index, name in enumerate(columns)}
+    if len(columns) == 1:
+        values = {"Value": next(iter(columns))}
+    overrides = tuple(
+        {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "unit", "value": unit}]}
+        for name, unit in units.items()
+    )
+    steps = [
+        {"id": "merge", "options": {}},
+        {"id": "filterFieldsByName", "options": {"include": {"names": [*keys, *values]}}},
+        {"id": "organize", "options": {"renameByName": values}},
+    ]
+    return panel(
+        "table",
+        title,
+        about,
+        lines,
+        unit="short",
+        steps=GREEN,
+        width=COLUMNS,
+        height=6,
+        overrides=overrides,
+        transformations=steps,
+    )
 
 
 def laid_out(sections: dict[str, list[Json]]) -> list[Json]:

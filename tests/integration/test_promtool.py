@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import warnings
 
 import httpx
 import numpy as np
-import pytest
+from programs import program
 from prometheus_client import CollectorRegistry
 
 from streamlearn.console.server import Console
@@ -54,24 +52,14 @@ def busy() -> Telemetry:
         offset=1,
     )
     telemetry.checkpoint_published("flights", seconds=0.1, pause_seconds=0.01, size_bytes=1, path="p")
-    telemetry.belt_paused("broker")
+    telemetry.belt_paused("checkpoints_failing")
     telemetry.step_finished()
     telemetry.ready()
     return telemetry
 
 
-def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        reason = "promtool is missing (Debian: apt-get install prometheus); the exposition is NOT checked"
-        warnings.warn(pytest.PytestWarning(reason), stacklevel=2)
-        pytest.skip(reason)
-    return found
-
-
-@pytest.mark.filterwarnings("default:promtool is missing")
 def test_promtool_finds_nothing_to_say_about_a_live_scrape() -> None:
-    tool = promtool()
+    tool = program("promtool", "prometheus")
     console = Console(
         "127.0.0.1", 0, lambda: Status("flights", "binary", "stream", "leader"), busy().registry
     )

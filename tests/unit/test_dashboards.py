@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,26 +14,24 @@ from typing import Any
 
 import pytest
 import yaml
+from programs import program
+from promql_text import COUNTERS, OTHERS, ROOT, SERIES, families, names, wrong_labels
 
 from streamlearn.metrics_table import METRICS
 
-GRAFANA = Path(__file__).parents[2] / "grafana"
+GRAFANA = ROOT / "grafana"
 FILES = sorted(GRAFANA.glob("*.json"))
-SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",), "info": ("",)}
-# What a name in PromQL may stand for, and which labels it has.
-SERIES = {
-    metric.name + suffix: {*metric.labels, "instance", "job"} | ({"le"} if suffix == "_bucket" else set())
-    for metric in METRICS
-    for suffix in SUFFIXES[metric.kind]
-}
-COUNTERS = {metric.name for metric in METRICS if metric.kind == "counter"}
+BOARDS = {"overview", "models", "belt", "reliability"}
 
 
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(GRAFANA))
     yield importlib.import_module("generate")
-    for name in ("generate", "panels"):
+    here = [
+        name for name, module in sys.modules.items() if str(GRAFANA) in str(getattr(module, "__file__", ""))
+    ]
+    for name in here:
         del sys.modules[name]
 
 
@@ -47,8 +44,16 @@ def expressions(path: Path) -> list[str]:
     return [target["expr"] for panel in dashboard(path)["panels"] for target in panel.get("targets", [])]
 
 
-def test_there_is_a_first_dashboard() -> None:
-    assert [path.name for path in FILES] == ["overview.json"]
+def definitions(path: Path) -> list[str]:
+    return [each["definition"] for each in dashboard(path)["templating"]["list"] if "definition" in each]
+
+
+def marks(path: Path) -> list[dict[str, Any]]:
+    return list(dashboard(path)["annotations"]["list"])
+
+
+def test_there_are_the_dashboards_that_the_manual_promises() -> None:
+    assert {path.stem for path in FILES} == BOARDS
 
 
 def test_the_files_are_in_step_with_the_generator(generator: ModuleType) -> None:
@@ -61,50 +66,87 @@ def test_the_files_are_in_step_with_the_generator(generator: ModuleType) -> None
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_metric_and_label_exists(path: Path) -> None:
-    definitions = [
-        each["definition"] for each in dashboard(path)["templating"]["list"] if "definition" in each
-    ]
-    for text in definitions:
-        metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", text).groups()  # type: ignore[union-attr]
-        assert label in SERIES[metric], text
-    for expression in expressions(path):
-        names = re.findall(r"\bstreamlearn_\w+", expression)
-        assert names, expression
-        known = set.intersection(*(SERIES[name] for name in names))
-        matched = re.findall(r'(\w+)=~?"', expression)
-        grouped = [
-            label.strip() for inner in re.findall(r"by \(([^)]*)\)", expression) for label in inner.split(",")
-        ]
-        assert {*matched, *grouped} <= known, expression
+    for text in definitions(path):
+        selector, label = re.fullmatch(r"label_values\((.+), (\w+)\)", text).groups()  # type: ignore[union-attr]
+        assert wrong_labels(f"sum by ({label}) ({selector})") == [], text
+    for expression in [*expressions(path), *(mark["expr"] for mark in marks(path))]:
+        assert names(expression), expression
+        assert wrong_labels(expression) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_legends_name_labels_that_the_result_has(path: Path) -> None:
-    for panel in dashboard(path)["panels"]:
-        for target in panel.get("targets", []):
-            wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
-            grouped = re.search(r"by \(([^)]*)\)", target["expr"])
-            (name, *_) = re.findall(r"\bstreamlearn_\w+", target["expr"])
-            had = set(grouped.group(1).split(", ")) if grouped else SERIES[name]
-            assert wanted <= had, (panel["title"], target)
+    shown = [
+        (target["expr"], target["legendFormat"])
+        for panel in dashboard(path)["panels"]
+        for target in panel.get("targets", [])
+    ]
+    shown += [(mark["expr"], mark["textFormat"]) for mark in marks(path)]
+    for expression, text in shown:
+        wanted = set(re.findall(r"{{(\w+)}}", text))
+        grouped = re.search(r"by \(([^)]*)\)", expression)
+        (name, *_) = names(expression)
+        had = set(grouped.group(1).split(", ")) if grouped else {**SERIES, **OTHERS}[name]
+        assert wanted <= had, (expression, text)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_counters_are_shown_by_how_they_grow(path: Path) -> None:
     for expression in expressions(path):
-        for name in re.findall(r"\bstreamlearn_\w+", expression):
+        for name in names(expression):
             if name in COUNTERS or name.endswith(("_bucket", "_sum", "_count")):
                 assert re.search(rf"(rate|increase)\({name}", expression), expression
 
 
-def test_no_metric_is_left_out_of_the_overview() -> None:
-    shown = set(re.findall(r"\bstreamlearn_\w+", " ".join(expressions(GRAFANA / "overview.json"))))
-    missing = [
-        metric.name
-        for metric in METRICS
-        if not any(metric.name + suffix in shown for suffix in SUFFIXES[metric.kind])
-    ]
-    assert missing == []
+def test_every_metric_is_shown_somewhere() -> None:
+    shown = set().union(*(families(expression) for path in FILES for expression in expressions(path)))
+    assert {metric.name for metric in METRICS} - shown == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_panel_says_what_it_shows_in_which_unit_and_what_is_too_much(path: Path) -> None:
+    for panel in dashboard(path)["panels"]:
+        if panel["type"] != "row":
+            assert panel["description"].endswith("."), panel["title"]
+            assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+            assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["value"] is None, panel["title"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_is_asked_for_can_be_chosen(path: Path) -> None:
+    had = {each["name"] for each in dashboard(path)["templating"]["list"]}
+    asked = set(re.findall(r"\$\{?([a-z]\w+)", json.dumps(dashboard(path))))
+    assert asked <= had
+    assert {"stream", "instance", "datasource"} <= had
+
+
+def test_stream_model_topic_and_partition_can_be_chosen() -> None:
+    names_of = {path.stem: {v["name"] for v in dashboard(path)["templating"]["list"]} for path in FILES}
+    assert {"stream", "model", "topic", "partition"} <= names_of["overview"]
+    assert {"stream", "model", "metric", "window"} <= names_of["models"]
+    assert {"stream", "topic", "partition"} <= names_of["belt"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_dashboards_lead_to_each_other_and_to_the_runbooks(path: Path) -> None:
+    document = dashboard(path)
+    assert document["tags"] == ["streamlearn"]
+    boards, runbooks = document["links"]
+    assert (boards["type"], boards["tags"], boards["keepTime"]) == ("dashboards", ["streamlearn"], True)
+    pages = [link["url"] for panel in document["panels"] for link in panel.get("links", ())]
+    assert pages
+    for url in [runbooks["url"].replace("/public/runbooks", "${runbooks}"), *pages]:
+        assert (ROOT / "docs" / "runbooks" / url.removeprefix("${runbooks}/")).exists(), url
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_happened_is_marked(path: Path) -> None:
+    assert {mark["name"]: mark["enable"] for mark in marks(path)} == {
+        "Drift alarms": True,
+        "Rebalances": True,
+        "Restarts": True,
+        "Checkpoints": False,  # every half minute one
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -122,9 +164,7 @@ def test_panels_do_not_overlap(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_prometheus_can_read_every_expression(path: Path, tmp_path: Path) -> None:
-    tool = shutil.which("promtool")
-    if tool is None:
-        pytest.skip("promtool is missing (Debian: apt-get install prometheus); the PromQL is NOT checked")
+    tool = program("promtool", "prometheus")
 
     def check(queries: list[str]) -> subprocess.CompletedProcess[str]:
         rules = [{"record": f"panel:{index}", "expr": query} for index, query in enumerate(queries)]
@@ -132,7 +172,10 @@ def test_prometheus_can_read_every_expression(path: Path, tmp_path: Path) -> Non
         command = [tool, "check", "rules", str(tmp_path / "rules.yml")]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    asked = [re.sub(r"\$\w+", "x", each.replace("$__rate_interval", "1m")) for each in expressions(path)]
+    asked = [
+        re.sub(r"\$\w+", "x", each.replace("$__rate_interval", "1m"))
+        for each in [*expressions(path), *(mark["expr"] for mark in marks(path))]
+    ]
     checked = check(asked)
     assert checked.returncode == 0, checked.stderr
     assert f"{len(asked)} rules found" in checked.stdout

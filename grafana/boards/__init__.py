@@ -1,0 +1,1 @@
+"""One file a dashboard; each has a function ``dashboard`` that returns it."""

@@ -1,0 +1,144 @@
+"""Models and drift: what each scores beside its baseline, what it learns, and when the world left it behind."""
+
+from __future__ import annotations
+
+import frame
+from panels import Json, bars, graph, line
+from promql import BASELINES, gauge, increase, lead_over_baselines, rate
+
+BASELINES_RECEDE = {
+    "matcher": {"id": "byRegexp", "options": "/^baseline/"},
+    "properties": [
+        {"id": "color", "value": {"mode": "fixed", "fixedColor": "gray"}},
+        {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
+    ],
+}
+
+
+def right() -> list[Json]:
+    chosen = ('metric="$metric"', 'window="$window"', f'model=~"$model|{BASELINES}"')
+    scores = gauge("streamlearn_model_metric", *chosen)
+    return [
+        graph(
+            "$metric, $window",
+            "From what was predicted before it was learned; baselines are grey and dashed, and a model that is "
+            "no better is of no use. Of several workers the plain mean.",
+            "short",
+            [line(f"avg by (model) ({scores})", "{{model}}")],
+            alerts=("StreamlearnModelWorseThanBaseline", "StreamlearnModelFell"),
+            scale="free",
+            overrides=(BASELINES_RECEDE,),
+            repeat="metric",
+            repeatDirection="h",
+            maxPerRow=3,
+        ),
+    ]
+
+
+def against_itself() -> list[Json]:
+    models = gauge("streamlearn_model_metric", 'window="sliding"', f'model=~"$model", model!~"{BASELINES}"')
+    history = models + "[6h]"
+    return [
+        graph(
+            "Lead over the best baseline",
+            "Accuracy, ROC AUC, log loss or mean absolute error, so turned that more is better. Below 0 a model is of no use.",
+            "short",
+            [line(lead_over_baselines("$window"), "{{model}}: {{metric}}")],
+            steps=((None, "red"), (0, "green")),
+            alerts=("StreamlearnModelWorseThanBaseline",),
+            scale="free",
+        ),
+        graph(
+            "Against its own last six hours",
+            "A sliding score minus its mean. What fell and stayed down has lost something; what dips and comes "
+            "back has learned the new world.",
+            "short",
+            [line(f"avg by (model, metric) ({models} - avg_over_time({history}))", "{{model}}: {{metric}}")],
+            alerts=("StreamlearnModelFell",),
+            scale="free",
+        ),
+    ]
+
+
+def drift() -> list[Json]:
+    alarms = "streamlearn_drift_alarms_total"
+    return [
+        bars(
+            "Drift alarms",
+            "The world may have changed for this model.",
+            [line(increase(alarms, "model, detector, signal"), "{{model}}: {{detector}}, {{signal}}")],
+            "StreamlearnDriftAlarmsOverBudget",
+        ),
+        graph(
+            "Drift alarms, of the last hour",
+            "What the budget is of.",
+            "short",
+            [line(increase(alarms, "model, detector", over="1h"), "{{model}}: {{detector}}")],
+            steps=((None, "green"), (6, "red")),
+            alerts=("StreamlearnDriftAlarmsOverBudget",),
+        ),
+    ]
+
+
+def learning() -> list[Json]:
+    learned = rate("streamlearn_events_total", "", 'outcome="learned"')
+    accepted = rate("streamlearn_events_total", "", 'outcome!="rejected"')
+    categories = [
+        line(f"max by (feature) ({gauge('streamlearn_categories')})", "{{feature}}"),
+        line(
+            f"{increase('streamlearn_overflowed_events_total', 'feature')} > 0",
+            "{{feature}}: events past the bound",
+        ),
+    ]
+    return [
+        graph(
+            "Learned by model",
+            "Events that each model learned from.",
+            "eps",
+            [line(rate("streamlearn_model_events_learned_total", "model"), "{{model}}")],
+        ),
+        graph(
+            "Share with a label",
+            "Of the events that were not rejected, those that could be learned from.",
+            "percentunit",
+            [line(f"{learned} / ({accepted} > 0)", "labelled")],
+        ),
+        graph(
+            "Predictions written",
+            "Records handed to the topic.",
+            "eps",
+            [line(rate("streamlearn_predictions_total", "model"), "{{model}}")],
+        ),
+        bars(
+            "Steps that were not finite",
+            "Optimizer steps not taken, and events whose learning was undone. The weights are unharmed.",
+            [
+                line(increase("streamlearn_model_skipped_steps_total", "model"), "steps skipped: {{model}}"),
+                line(
+                    increase("streamlearn_rejected_events_total", "reason", 'reason="non_finite_learning"'),
+                    "{{reason}}",
+                ),
+            ],
+            "StreamlearnNonFiniteLoss",
+        ),
+        graph(
+            "Categories",
+            "Known of each feature; past event.categories_max, what is new is one category to every model.",
+            "short",
+            categories,
+        ),
+    ]
+
+
+def dashboard() -> Json:
+    """Return the dashboard."""
+    return frame.dashboard(
+        "models",
+        "models and drift",
+        {
+            "Is it still right?": right(),
+            "Is it worth its keep?": against_itself(),
+            "Has the world changed?": drift(),
+            "What does it learn?": learning(),
+        },
+    )
