@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from programs import program
 
 from streamlearn.config import Config
 from streamlearn.config_file import load
@@ -221,19 +221,31 @@ def test_prometheus_asks_the_daemon() -> None:
 
 @pytest.mark.parametrize("name", ["prometheus.yml", "local.yml"])
 def test_prometheus_takes_its_config(name: str) -> None:
-    tool = shutil.which("promtool")
-    if tool is None:
-        pytest.skip(
-            "promtool is missing (Debian: apt-get install prometheus); Prometheus's config is NOT checked"
-        )
     checked = subprocess.run(
-        [tool, "check", "config", str(DOCKER / "prometheus" / name)],
+        [program("promtool", "prometheus"), "check", "config", str(DOCKER / "prometheus" / name)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_prometheus_loads_every_rule_file() -> None:
+    rules = sorted((DOCKER / "prometheus" / "rules").glob("*.yml"))
+    assert rules
+    assert ("./prometheus/rules", "/etc/prometheus/rules") in mounts("prometheus")
+    for name in ("prometheus.yml", "local.yml"):
+        config = yaml.safe_load((DOCKER / "prometheus" / name).read_text(encoding="utf-8"))
+        assert config["rule_files"] == ["rules/*.yml"]
+        (job,) = config["scrape_configs"]
+        assert job["job_name"] == "streamlearn", "StreamlearnDaemonAbsent looks for this job"
+
+
+def test_grafana_serves_the_runbooks_where_the_dashboards_say() -> None:
+    assert ("../docs/runbooks", "/usr/share/grafana/public/runbooks") in mounts("grafana")
+    for path in (ROOT / "grafana").glob("*.json"):
+        assert '"/public/runbooks"' in path.read_text(encoding="utf-8"), path.name
 
 
 def test_grafana_finds_its_data_source_and_dashboards() -> None:
