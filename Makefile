@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test test-crash test-rebalances check fmt bench clean
+.PHONY: help setup demo test test-crash test-rebalances stack-test check fmt bench clean
 
 help:           ## Show this list.
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ test-crash: setup ## Kill the daemon at every named step and by the clock (KILLS
 test-rebalances: setup ## Kill, freeze, add and remove workers at random (REBALANCES=100 SEED=3 SUMMARY=rebalances.json).
 	REBALANCES=$(or $(REBALANCES),100) REBALANCES_SEED=$(SEED) REBALANCES_SUMMARY=$(SUMMARY) \
 	$(BIN)/python -m pytest tests/chaos $(TEST)
+
+stack-test: setup ## Start docker/compose.yaml for real and look at it from outside (images: docs/stack.md).
+	STACK_TEST=1 $(BIN)/python -m pytest tests/stack $(TEST)
 
 check: setup    ## Format, lint, types; changes nothing.
 	$(BIN)/ruff format --check .
