@@ -21,6 +21,7 @@ from streamlearn.belt.guard import GuardedShard
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.parts import Parts
+from streamlearn.belt.scores.scoreboard import Scoreboard
 from streamlearn.belt.shard import Shard, ShardParts
 from streamlearn.checkpoints.keeper import CheckpointKeeper
 from streamlearn.checkpoints.stores import open_store
@@ -101,13 +102,17 @@ def shard_factory(config: Config) -> Callable[[str, Mapping[TopicPartition, int]
     def new_shard(name: str, next_offsets: Mapping[TopicPartition, int]) -> Shard:
         task = config.stream.task
         models = [make_learner(model, config) for model in config.models]
-        learners = [*models, *baselines(task)]
+        trivial = baselines(task)
+        learners = [*models, *trivial]
         parts = ShardParts(
             classes=ClassIndex(config.event, task),
             features=FeatureBuilder(config.event),
             learners=learners,
-            judges={each.name: Evaluator(task, config.evaluate.window_events) for each in learners},
+            judges={each.name: make_judge(config) for each in learners},
             monitors={each.name: DriftMonitor(config.drift) for each in models},
+            scores=Scoreboard(
+                task, [each.name for each in models], [each.name for each in trivial], config.evaluate
+            ),
             errors_of=errors_of,
             categories=CategoryBound(config.event.categorical, config.event.categories_max),
             inputs=InputWatch(config.stream.rejected_ratio_max),
@@ -124,6 +129,11 @@ def shard_factory(config: Config) -> Callable[[str, Mapping[TopicPartition, int]
         )
 
     return new_shard
+
+
+def make_judge(config: Config) -> Evaluator:
+    """Return the metrics of one learner, of no events yet."""
+    return Evaluator(config.stream.task, config.evaluate.window_events, config.evaluate.fading_factor)
 
 
 def make_learner(model: AnyModel, config: Config) -> Learner:
@@ -163,7 +173,9 @@ def learning_config(config: Config) -> dict[str, Any]:
         "stream": {k: tree["stream"][k] for k in ("name", "task", "scope", "seed")},
         "event": event,
         "models": [{k: v for k, v in model.items() if k not in not_learned} for model in tree["models"]],
-        "evaluate": tree["evaluate"],
+        "evaluate": {
+            k: v for k, v in tree["evaluate"].items() if k not in ("slice_values_max", "verdict_error")
+        },
         "drift": tree["drift"],
     }
 

@@ -143,6 +143,20 @@ METRICS: tuple[Metric, ...] = (
         labels=("model", "metric", "window"),
     ),
     Metric(
+        "streamlearn_model_verdict",
+        "gauge",
+        "Whether a model is better than another one or a baseline: 1 better, -1 worse, 0 too early to tell. "
+        "Valid whenever it is looked at.",
+        labels=("model", "against"),
+    ),
+    Metric(
+        "streamlearn_model_advantage",
+        "gauge",
+        "How much smaller a model's error was than another's, on average, in -1..1; `lower` and `upper` enclose "
+        "the true value at all times at once.",
+        labels=("model", "against", "bound"),
+    ),
+    Metric(
         "streamlearn_model_events_learned_total",
         "counter",
         "Events that a model learned from since this process started.",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from streamlearn.belt.loop import Belt
+from streamlearn.belt.scores.kappa import kappas
+from streamlearn.belt.scores.scoreboard import Scoreboard
 from streamlearn.belt.shard import Alarm, Shard
+from streamlearn.belt.stations import WindowName
 from streamlearn.belt.watchdog import Stand, Watchdog
 from streamlearn.config import Config
 from streamlearn.console.status import (
@@ -20,8 +23,6 @@ from streamlearn.console.status import (
 )
 from streamlearn.events import TopicPartition
 from streamlearn.telemetry import Telemetry
-
-Window = Literal["cumulative", "sliding"]
 
 
 class Rate:
@@ -168,10 +169,14 @@ class Observer:
         shards = [lane.shard for lane in self._belt.lanes.values()]
         scores = model_scores(shards)
         for each in scores:
-            for window, metrics in (("cumulative", each.cumulative), ("sliding", each.sliding)):
+            for window, metrics in each.metrics.items():
                 for metric, value in metrics.items():
                     self._telemetry.model_metric(each.name, metric, window, value)
-        statuses = [ModelStatus(s.name, s.engine, s.events_learned, s.cumulative, s.sliding) for s in scores]
+            for verdict in each.scores.get("verdicts", ()):
+                self._telemetry.model_verdict(each.name, **verdict)
+        statuses = [
+            ModelStatus(s.name, s.engine, s.events_learned, **s.metrics, scores=s.scores) for s in scores
+        ]
         return (
             tuple(s for s in statuses if s.engine != "baseline"),
             tuple(s for s in statuses if s.engine == "baseline"),
@@ -188,40 +193,65 @@ def _message_limit(config: Config) -> str | None:
 
 
 class Score(NamedTuple):
-    """What one model or baseline scored, over some shards."""
+    """What one model or baseline scored, over some shards. ``scores``: as ``Scoreboard.told``; none of a baseline."""
 
     name: str
     engine: str
     events_learned: int
-    cumulative: dict[str, float]
-    sliding: dict[str, float]
+    metrics: dict[WindowName, dict[str, float]]
+    scores: dict[str, Any]
+
+
+WINDOWS: tuple[WindowName, ...] = ("cumulative", "sliding", "fading")
 
 
 def model_scores(shards: Sequence[Shard]) -> list[Score]:
-    """Return each model's scores over shards: the mean of theirs, weighted by the events that they judged."""
+    """Return each model's scores over shards: the mean of their metrics, weighted by the events that they judged."""
     if not shards:
         return []
+    learners = shards[0].parts.learners
+    metrics = {window: _metrics(shards, window) for window in WINDOWS}
+    told = _told(shards)
+    for name, scores in told.items():
+        if "calibration" in scores:
+            metrics["cumulative"][name]["calibration_error"] = scores["calibration"]["error"]
     return [
         Score(
             learner.name,
             learner.engine,
             sum(shard.parts.learners[place].events_learned for shard in shards),
-            _weighted(shards, learner.name, "cumulative"),
-            _weighted(shards, learner.name, "sliding"),
+            {window: metrics[window][learner.name] for window in WINDOWS},
+            told.get(learner.name, {}),
         )
-        for place, learner in enumerate(shards[0].parts.learners)
+        for place, learner in enumerate(learners)
     ]
 
 
-def _weighted(shards: Sequence[Shard], model: str, window: Window) -> dict[str, float]:
+def _told(shards: Sequence[Shard]) -> dict[str, dict[str, Any]]:
+    boards = [shard.parts.scores for shard in shards]
+    first, *others = [board for board in boards if isinstance(board, Scoreboard)]
+    return first.told(others)
+
+
+def _metrics(shards: Sequence[Shard], window: WindowName) -> dict[str, dict[str, float]]:
+    """Return each learner's metrics; of a classifier also how it stands to the baselines of the same window."""
+    found = {each.name: dict(_weighted(shards, each.name, window)) for each in shards[0].parts.learners}
+    accuracy_of = {name: metrics["accuracy"] for name, metrics in found.items() if "accuracy" in metrics}
+    for name in shards[0].parts.monitors:
+        if name in accuracy_of:
+            found[name] |= kappas(accuracy_of[name], accuracy_of)
+    return found
+
+
+def _weighted(shards: Sequence[Shard], model: str, window: WindowName) -> dict[str, float]:
+    if len(shards) == 1:  # the very number, not one that went through a product and a quotient
+        return shards[0].parts.judges[model].metrics(window)
     sums: dict[str, float] = {}
     weights: dict[str, int] = {}
     for shard in shards:
         for metric, value in shard.parts.judges[model].metrics(window).items():
             sums[metric] = sums.get(metric, 0.0) + value * shard.events_learned
             weights[metric] = weights.get(metric, 0) + shard.events_learned
-    if len(shards) == 1:  # the very number, not one that went through a product and a quotient
-        return shards[0].parts.judges[model].metrics(window)
     return {metric: total / weights[metric] for metric, total in sums.items() if weights[metric]}
 
 
@@ -255,7 +285,8 @@ def summary(config: Config, belt: Belt, seconds: float) -> dict[str, Any]:
                 "name": score.name,
                 "engine": score.engine,
                 "events_learned": score.events_learned,
-                "metrics": score.cumulative,
+                "metrics": score.metrics["cumulative"],
+                **({"scores": score.scores} if score.scores else {}),
             }
             for score in model_scores([lane.shard for lane in belt.lanes.values()])
         ],

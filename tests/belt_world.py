@@ -167,10 +167,12 @@ class World:
         for second in range(count):
             self.belt.step(float(second))
 
-    def run(self, stop_after: int | None = None, deadline_seconds: float = 60.0) -> World:
-        """Step to the end (or until so many events were read), checkpoint, and close."""
+    def run(
+        self, stop_after: int | None = None, deadline_seconds: float = 60.0, *, begins_at: float = 0.0
+    ) -> World:
+        """Step to the end (or until so many events were read), checkpoint, and close; ``begins_at``: the clock."""
         deadline = time.monotonic() + deadline_seconds
-        second = 0.0
+        second = begins_at
         while not self.belt.is_done:
             assert time.monotonic() < deadline, f"not done after {self.belt.totals}"
             self.belt.step(second)

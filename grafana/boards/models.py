@@ -57,6 +57,33 @@ def against_itself() -> list[Json]:
             alerts=("StreamlearnModelFell",),
             scale="free",
         ),
+        graph(
+            "Verdicts",
+            "1: better, -1: worse, 0: too early to tell. Valid whenever it is looked at, however often: all verdicts "
+            "together are ever wrong with the probability of evaluate.verdict_error.",
+            "short",
+            [
+                line(
+                    f"min by (model, against) ({gauge('streamlearn_model_verdict')})",
+                    "{{model}} against {{against}}",
+                )
+            ],
+            steps=((None, "red"), (0, "yellow"), (1, "green")),
+            alerts=("StreamlearnModelWorseThanBaseline",),
+        ),
+        graph(
+            "Advantage, and what encloses the truth",
+            "How much smaller a model's error was, on average, in -1..1; of several workers the plain mean. A "
+            "verdict comes when both bounds are on one side of 0.",
+            "short",
+            [
+                line(
+                    f"avg by (model, against, bound) ({gauge('streamlearn_model_advantage')})",
+                    "{{model}} against {{against}}: {{bound}}",
+                )
+            ],
+            scale="free",
+        ),
     ]
 
 

@@ -12,8 +12,6 @@ all. A classifier that said nothing is judged: it is wrong.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from streamlearn.belt.evaluate_kernels import (
@@ -27,6 +25,8 @@ from streamlearn.belt.evaluate_kernels import (
 from streamlearn.belt.metrics import Columns, Tally, Window
 from streamlearn.belt.metrics_classification import AnomalyTally, BinaryTally, MulticlassTally
 from streamlearn.belt.metrics_regression import RegressionTally
+from streamlearn.belt.scores.fading import Fading
+from streamlearn.belt.stations import WindowName
 from streamlearn.config import Task
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
@@ -41,6 +41,7 @@ _TALLIES: dict[Task, type[Tally]] = {
 
 _CUMULATIVE = "cumulative/"
 _WINDOW = "window/"
+_FADING = "fading/"
 _NO_SHARES: Float_BC = np.empty((0, 0))
 
 
@@ -54,6 +55,8 @@ class Evaluator:
         accuracy, balanced_accuracy, f1 (macro), log_loss. regression: mae, rmse, r2. anomaly: roc_auc.
     window_events
         How many of the newest judged events the sliding metrics are of.
+    fading_factor
+        Of the fading metrics, above 0 and below 1.
 
     >>> from streamlearn.events import Features
     >>> features = Features((), np.zeros((2, 0)), np.zeros((2, 0), bool), ())
@@ -64,11 +67,12 @@ class Evaluator:
     (1.5, 2.0)
     """
 
-    def __init__(self, task: Task, window_events: int) -> None:
+    def __init__(self, task: Task, window_events: int, fading_factor: float = 0.999) -> None:
         self._task: Task = task
         self._window_events = window_events
         self._tally = _TALLIES[task]()
         self._window = Window(window_events, self._tally.columns)
+        self._fading = Fading(task, fading_factor)
         self.events_judged = 0
 
     def update(self, predictions: Predictions, examples: Examples) -> None:
@@ -77,9 +81,10 @@ class Evaluator:
         judged = _judged(self._task, predictions, examples)
         self._tally.add(judged)
         self._window.append(judged)
+        self._fading.add(judged)
         self.events_judged += len(judged["truth"])
 
-    def metrics(self, window: Literal["cumulative", "sliding"]) -> dict[str, float]:
+    def metrics(self, window: WindowName) -> dict[str, float]:
         """Return the metrics that are defined by now, all finite, by name.
 
         A metric that is not defined yet, or for which the model gives nothing (no probabilities: no log
@@ -89,6 +94,8 @@ class Evaluator:
             return {}
         if window == "cumulative":
             return self._tally.metrics()
+        if window == "fading":
+            return self._fading.metrics()
         tally = _TALLIES[self._task]()
         tally.add(self._window.columns())
         return tally.metrics()
@@ -97,6 +104,7 @@ class Evaluator:
         """Return a copy of the whole state, in arrays: 12 to 24 bytes for each event of the window."""
         arrays = {_CUMULATIVE + name: array for name, array in self._tally.state().items()}
         arrays |= {_WINDOW + name: array for name, array in self._window.columns().items()}
+        arrays |= {_FADING + name: array for name, array in self._fading.snapshot().arrays.items()}
         data = {
             "task": self._task,
             "window_events": self._window_events,
@@ -117,6 +125,7 @@ class Evaluator:
         self._tally.restore(_below(_CUMULATIVE, snapshot))
         self._window = Window(self._window_events, self._tally.columns)
         self._window.append(_below(_WINDOW, snapshot))
+        self._fading.restore(Snapshot(arrays=_below(_FADING, snapshot)))
         self.events_judged = int(snapshot.data["events_judged"])
 
 

@@ -25,6 +25,7 @@ from streamlearn.belt.stations import (
     InputStation,
     Judge,
     Monitor,
+    Scores,
     SkipsSteps,
     Station,
 )
@@ -94,6 +95,7 @@ class ShardParts:
     learners: Sequence[Learner]  # the configured models, then the baselines
     judges: Mapping[str, Judge]  # one for each learner
     monitors: Mapping[str, Monitor]  # one for each configured model
+    scores: Scores
     errors_of: Callable[[Task, Predictions, Examples], tuple[Int_B, Float_B]]
     categories: CategoryStation
     inputs: InputStation
@@ -110,6 +112,7 @@ class ShardParts:
             yield f"evaluate/{name}", judge
         for name, monitor in self.monitors.items():
             yield f"drift/{name}", monitor
+        yield "scores", self.scores
 
 
 class Shard:
@@ -170,19 +173,22 @@ class Shard:
         examples, overflowed = self._bounded(examples)
         watch.lap("features")
         alarms: list[Alarm] = []
-        predictions: dict[str, Predictions] = {}
+        said_by: dict[str, Predictions] = {}
+        errors_by: dict[str, tuple[Int_B, Float_B]] = {}
         learned: dict[str, int] = {}
         for learner in parts.learners:
             learned_before = learner.events_learned
-            said = learner.predict_then_learn(examples)
+            said = said_by[learner.name] = learner.predict_then_learn(examples)
             learned[learner.name] = learner.events_learned - learned_before
             watch.lap("learn")
             parts.judges[learner.name].update(said, examples)
+            errors_by[learner.name] = parts.errors_of(self._task, said, examples)
             watch.lap("evaluate")
             if learner.name in parts.monitors:
-                alarms += self._alarms(learner.name, said, examples, accepted)
-                predictions[learner.name] = said
+                alarms += self._alarms(learner.name, *errors_by[learner.name], accepted)
                 watch.lap("drift")
+        parts.scores.update(said_by, errors_by, examples)
+        watch.lap("evaluate")
         self._count(events, examples)
         parts.inputs.note(events)
         return Outcome(
@@ -190,7 +196,7 @@ class Shard:
             accepted,
             examples,
             parts.classes.tokens,
-            predictions,
+            {name: said_by[name] for name in parts.monitors},
             learned,
             tuple(alarms),
             dict(self.next_offsets),
@@ -225,9 +231,8 @@ class Shard:
         return replace(examples, features=features), overflowed
 
     def _alarms(
-        self, model: str, said: Predictions, examples: Examples, accepted: pa.RecordBatch
+        self, model: str, rows_B: Int_B, errors_B: Float_B, accepted: pa.RecordBatch
     ) -> Iterator[Alarm]:
-        rows_B, errors_B = self.parts.errors_of(self._task, said, examples)
         for found in self.parts.monitors[model].update(errors_B):
             row = int(rows_B[found.index])
             partition = TopicPartition(

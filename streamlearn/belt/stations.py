@@ -11,7 +11,10 @@ from typing import Literal, Protocol, runtime_checkable
 import pyarrow as pa
 
 from streamlearn.contracts import Snapshot
-from streamlearn.events import Code_B, Examples, Features, Float_B, Label, Predictions
+from streamlearn.events import Code_B, Examples, Features, Float_B, Int_B, Label, Predictions
+
+# Over which events a metric is: all, the newest so many, or all with the older ones weighing less.
+WindowName = Literal["cumulative", "sliding", "fading"]
 
 
 class Station(Protocol):
@@ -60,7 +63,7 @@ class SkipsSteps(Protocol):
 class Judge(Station, Protocol):
     def update(self, predictions: Predictions, examples: Examples) -> None: ...
 
-    def metrics(self, window: Literal["cumulative", "sliding"]) -> dict[str, float]: ...
+    def metrics(self, window: WindowName) -> dict[str, float]: ...
 
 
 class Found(Protocol):
@@ -75,3 +78,14 @@ class Found(Protocol):
 
 class Monitor(Station, Protocol):
     def update(self, errors_B: Float_B) -> Sequence[Found]: ...
+
+
+class Scores(Station, Protocol):
+    """What is said of learners beside their metrics."""
+
+    def update(
+        self,
+        said: Mapping[str, Predictions],
+        errors: Mapping[str, tuple[Int_B, Float_B]],
+        examples: Examples,
+    ) -> None: ...

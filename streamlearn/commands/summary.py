@@ -9,7 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 # By what tells most: a model has those that its task defines, and a narrow terminal shows the first of them.
-SHOWN_METRICS = ("accuracy", "roc_auc", "log_loss", "balanced_accuracy", "f1", "brier", "mae", "rmse", "r2")
+SHOWN_METRICS = (
+    "accuracy",
+    "roc_auc",
+    "log_loss",
+    "kappa_m",
+    "kappa_temporal",
+    "balanced_accuracy",
+    "f1",
+    "brier",
+    "mae",
+    "rmse",
+    "r2",
+)
 NAMES_WIDTH, METRIC_WIDTH = 42, 11
 
 
@@ -25,6 +37,34 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     )
     if summary["models"]:
         console.print(model_table(summary["models"], console.width))
+        for line in verdict_lines(summary["models"]):
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def verdict_lines(models: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each model that was compared: what it is better and worse than, and what is open.
+
+    >>> verdicts = [{"against": "baseline_majority", "verdict": "better"}, {"against": "mlp", "verdict": "worse"}]
+    >>> verdict_lines([{"name": "logistic", "scores": {"verdicts": verdicts}}])
+    ['logistic: better than baseline_majority; worse than mlp']
+    """
+    lines = []
+    for model in models:
+        by_word: dict[str, list[str]] = {}
+        for verdict in model.get("scores", {}).get("verdicts", ()):
+            by_word.setdefault(verdict["verdict"], []).append(verdict["against"])
+        said = [
+            f"{phrase} {', '.join(by_word[word])}"
+            for word, phrase in (
+                ("better", "better than"),
+                ("worse", "worse than"),
+                ("too early to tell", "too early to tell of"),
+            )
+            if word in by_word
+        ]
+        if said:
+            lines.append(f"{model['name']}: {'; '.join(said)}")
+    return lines
 
 
 def model_table(

@@ -69,6 +69,9 @@ class Config(Section):
             raise ValueError("task 'binary' has exactly two event.classes")
         if self.stream.task in ("regression", "anomaly") and self.event.classes:
             raise ValueError(f"event.classes means nothing for task {self.stream.task!r}")
+        for feature in self.evaluate.slices:
+            if feature not in self.event.categorical:
+                raise ValueError(f"evaluate.slices names {feature!r}, which is none of event.categorical")
         if self.predictions is not None and self.predictions.delivery == "exactly_once":
             self._transactions_fit(self.predictions)
         if self.stream.task == "anomaly" and any(model.learner == "torch" for model in self.models):

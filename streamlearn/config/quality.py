@@ -13,6 +13,26 @@ class Evaluate(Section):
     window_events: int = Field(
         default=10_000, ge=10, le=10_000_000, description="Events of the sliding window of every metric."
     )
+    fading_factor: float = Field(
+        default=0.999,
+        gt=0,
+        lt=1,
+        description="Of the fading metrics: each event weighs this much of the one after it.",
+    )
+    slices: tuple[str, ...] = Field(
+        default=(),
+        description="Categorical features by whose values scores are told, too: for whom a model is worse.",
+    )
+    slice_values_max: int = Field(
+        default=20, ge=1, le=1000, description="Most values of a slice that are told; the rest is one."
+    )
+    verdict_error: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="The probability that any verdict of a stream (`better`, `worse`) is ever wrong, however "
+        "often it is looked at.",
+    )
 
 
 class Drift(Section):

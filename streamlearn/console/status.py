@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["leader", "standby", "member"]
 
@@ -32,6 +32,9 @@ class ModelStatus:
     events_learned: int
     cumulative: dict[str, float] = field(default_factory=dict)  # metric -> value since the beginning
     sliding: dict[str, float] = field(default_factory=dict)  # metric -> value over the window
+    fading: dict[str, float] = field(default_factory=dict)  # metric -> value with older events weighing less
+    # ``verdicts``, ``calibration`` and ``slices``, as in the summary; none of a baseline
+    scores: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

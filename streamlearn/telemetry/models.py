@@ -6,7 +6,8 @@ from streamlearn.config import Config
 from streamlearn.events import TopicPartition
 from streamlearn.telemetry.core import Happenings, Means, place
 
-WINDOWS = ("cumulative", "sliding")
+WINDOWS = ("cumulative", "sliding", "fading")
+VERDICTS = {"better": 1, "too early to tell": 0, "worse": -1}
 
 
 class ModelHappenings(Happenings):
@@ -16,6 +17,8 @@ class ModelHappenings(Happenings):
         super().__init__(means)
         make = means.make
         self._model_metric = make.gauge("streamlearn_model_metric")
+        self._model_verdict = make.gauge("streamlearn_model_verdict")
+        self._model_advantage = make.gauge("streamlearn_model_advantage")
         self._model_events_learned = make.counter("streamlearn_model_events_learned_total")
         self._model_skipped_steps = make.counter("streamlearn_model_skipped_steps_total")
         self._predictions = make.counter("streamlearn_predictions_total")
@@ -32,6 +35,8 @@ class ModelHappenings(Happenings):
 
     def _when_no_shard_is_left(self) -> None:
         super()._when_no_shard_is_left()
+        self._model_verdict.clear()
+        self._model_advantage.clear()
         self._model_metric.clear()  # the scores were of events that other workers learn from now
 
     def model_metric(self, model: str, metric: str, window: str, value: float) -> None:
@@ -39,6 +44,12 @@ class ModelHappenings(Happenings):
         on a scrape."""
         assert window in WINDOWS, f"{window!r} is none of {WINDOWS}"
         self._model_metric.labels(model, metric, window).set(value)
+
+    def model_verdict(self, model: str, *, against: str, verdict: str, **bounds: float) -> None:
+        """How a model stands to another; ``bounds``: ``advantage``, ``lower``, ``upper``. With the metrics."""
+        self._model_verdict.labels(model, against).set(VERDICTS[verdict])
+        for name, bound in (("estimate", "advantage"), ("lower", "lower"), ("upper", "upper")):
+            self._model_advantage.labels(model, against, name).set(bounds[bound])
 
     def model_events_learned(self, model: str, events: int) -> None:
         """A model learned from so many more events."""

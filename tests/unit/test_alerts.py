@@ -159,6 +159,8 @@ def test_runbooks_name_options_and_commands_that_there_are(page: Path) -> None:
     sections = dict(re.findall(r"(?s)## `\[([\w.]+)\]`\n(.*?)(?=\n## |\Z)", configuration))
     for section, option in re.findall(rf"`({'|'.join(map(re.escape, sections))})\.(\w+)`", text):
         assert f"| `{option}` |" in sections[section], f"{section}.{option}"
-    for words in re.findall(r"\bstreamlearn ((?:checkpoints |dead-letters )?[a-z]+) (?:CONFIG|CHECKPOINT_FOLDER)", text):
+    for words in re.findall(
+        r"\bstreamlearn ((?:checkpoints |dead-letters )?[a-z]+) (?:CONFIG|CHECKPOINT_FOLDER)", text
+    ):
         shown = CliRunner().invoke(app, [*words.split(), "--help"])
         assert shown.exit_code == 0, words

@@ -33,7 +33,8 @@ def test_the_summary_is_the_contract(world: World) -> None:
     ]
     assert told["models"][0]["events_learned"] == told["events_learned"]
     assert set(told["models"][0]["metrics"]) == {
-        "accuracy", "balanced_accuracy", "f1", "log_loss", "roc_auc", "brier",
+        "accuracy", "balanced_accuracy", "f1", "log_loss", "roc_auc", "brier", "calibration_error",
+        "kappa_m", "kappa_temporal",
     }  # fmt: skip
 
 
@@ -43,7 +44,9 @@ def test_scores_over_shards_are_weighted_by_their_events(world: World) -> None:
     hits = sum(
         s.parts.judges["logistic"].metrics("cumulative")["accuracy"] * s.events_learned for s in shards
     )
-    assert score.cumulative["accuracy"] == pytest.approx(hits / sum(s.events_learned for s in shards))
+    assert score.metrics["cumulative"]["accuracy"] == pytest.approx(
+        hits / sum(s.events_learned for s in shards)
+    )
 
 
 def test_the_picture_and_the_gauges_say_the_same(world: World) -> None:

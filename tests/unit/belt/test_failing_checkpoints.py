@@ -56,7 +56,7 @@ def test_the_belt_stands_while_the_disk_is_full_and_goes_on_by_itself(
     assert checkpoints(tmp_path) == written, "the old ones stay"
     assert world.metric("streamlearn_belt_pauses_total", reason="checkpoints_failing") == 1
     trouble.error = None
-    world.run()
+    world.run(begins_at=140.0)
     assert world.belt.upkeep.failing is None
     assert world.belt.totals.events_read == 600
     assert world.digests() == World(tmp_path / "calm", LOGS, overrides=OFTEN).run().digests()
