@@ -4,9 +4,10 @@
     python -m bench.rivals unjudged LINES
     python -m bench.rivals plain BOOTSTRAP_SERVERS TOPIC EVENTS
     python -m bench.rivals raw BOOTSTRAP_SERVERS TOPIC EVENTS
+    python -m bench.rivals c_batches BOOTSTRAP_SERVERS TOPIC EVENTS
 
-Each prints ``{"events", "seconds"}`` and, where it judges, ``accuracy``. The clock of the two that read
-Kafka begins before they join their group, as the daemon's does.
+Each prints ``{"events", "seconds"}`` and, where it judges, ``accuracy``. The clock of those that read
+Kafka begins before they join their group (``c_batches`` joins none), and ends with the last event.
 """
 
 from __future__ import annotations
@@ -20,10 +21,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from confluent_kafka import Consumer, KafkaException
 from river import linear_model, metrics, preprocessing
 
-from bench.workload import LABEL
+from bench.workload import LABEL, PARTITIONS
+from streamlearn.connectors import librdkafka_kernels as kernels
+from streamlearn.connectors.librdkafka import (
+    CONSUMER,
+    NO_CONSUMER_CLOSE,
+    address_of,
+    check_code,
+    check_error,
+    librdkafka,
+    new_handle,
+    partition_list,
+)
+from streamlearn.events import TopicPartition
 
 _POLL_SECONDS = 1.0
 _CONSUME_EVENTS = 10_000
@@ -93,6 +107,39 @@ def raw(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any]:
     return {"events": done, "seconds": seconds}
 
 
+def c_batches(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any]:
+    """Read everything through librdkafka's ``rd_kafka_consume_batch_queue`` and throw it away.
+
+    No message becomes a Python object, and none is looked at.
+    """
+    library = librdkafka()
+    consume, give_back = map(
+        address_of, (library.rd_kafka_consume_batch_queue, library.rd_kafka_message_destroy)
+    )
+    message_B, taken = np.zeros(_CONSUME_EVENTS, np.int64), np.zeros(1, np.int64)
+    kernels.free(message_B, taken, give_back)  # loads the kernel
+    began = time.perf_counter()
+    settings: dict[str, str | bool] = {
+        "bootstrap.servers": bootstrap_servers,
+        "group.id": f"rival-{uuid.uuid4()}",
+        "enable.auto.commit": False,
+    }
+    handle = new_handle(library, CONSUMER, settings)
+    queue = library.rd_kafka_queue_get_consumer(handle)
+    check_code(library, library.rd_kafka_poll_set_consumer(handle))
+    begin = {TopicPartition(topic, partition): 0 for partition in range(PARTITIONS)}
+    with partition_list(library, begin) as partitions:
+        check_error(library, library.rd_kafka_incremental_assign(handle, partitions))
+    done = 0
+    while done < events:
+        done += max(kernels.consume(consume, queue, int(_POLL_SECONDS * 1000), message_B, taken), 0)
+        kernels.free(message_B, taken, give_back)
+    seconds = time.perf_counter() - began
+    library.rd_kafka_queue_destroy(queue)
+    library.rd_kafka_destroy_flags(handle, NO_CONSUMER_CLOSE)
+    return {"events": done, "seconds": seconds}
+
+
 def _model() -> Any:
     return preprocessing.StandardScaler() | linear_model.LogisticRegression()
 
@@ -128,11 +175,16 @@ def _consumer(bootstrap_servers: str, topic: str) -> Consumer:
 
 def main(arguments: list[str]) -> None:
     in_memory: dict[str, Callable[[Path], dict[str, Any]]] = {"bare": bare, "unjudged": unjudged}
+    from_kafka: dict[str, Callable[[str, str, int], dict[str, Any]]] = {
+        "plain": plain,
+        "raw": raw,
+        "c_batches": c_batches,
+    }
     match arguments:
         case ["bare" | "unjudged" as name, lines]:
             done = in_memory[name](Path(lines))
-        case ["plain" | "raw" as name, bootstrap_servers, topic, events]:
-            done = (plain if name == "plain" else raw)(bootstrap_servers, topic, int(events))
+        case ["plain" | "raw" | "c_batches" as name, bootstrap_servers, topic, events]:
+            done = from_kafka[name](bootstrap_servers, topic, int(events))
         case _:
             sys.exit(__doc__)
     print(json.dumps(done))

@@ -87,7 +87,14 @@ def produce(bootstrap_servers: str, topic: str, path: Path, *, times: int = 1) -
 
 
 def write_config(
-    folder: Path, bootstrap_servers: str, topic: str, features: int, *, port: int = 0, engine: str = "auto"
+    folder: Path,
+    bootstrap_servers: str,
+    topic: str,
+    features: int,
+    *,
+    port: int = 0,
+    engine: str = "auto",
+    scope: str = "stream",
 ) -> Path:
     """Write the daemon's config, everything but addresses and paths at its default; return its path.
 
@@ -101,6 +108,8 @@ def write_config(
         Of the console.
     engine
         Of the model.
+    scope
+        Of the stream: one model for all partitions, or one for each.
     """
     config = folder / "stream.toml"
     names = ", ".join(f'"{name}"' for name in feature_names(features))
@@ -109,6 +118,7 @@ def write_config(
 [stream]
 name = "bench"
 task = "binary"
+scope = "{scope}"
 
 [source.kafka]
 bootstrap_servers = "{bootstrap_servers}"

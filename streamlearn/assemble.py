@@ -33,7 +33,7 @@ from streamlearn.events import TopicPartition
 from streamlearn.learners.baseline import baselines
 from streamlearn.outlets import make_outlets
 from streamlearn.telemetry import Telemetry
-from streamlearn.warming import warm_up
+from streamlearn.warming import is_quick, warm_up
 
 # How long a question to the broker may take. The belt waits for some of them, and stopping has ten seconds.
 ANSWER_SECONDS = 3.0
@@ -60,7 +60,11 @@ def assemble(
     probe = new_shard("probe", {})  # a model that cannot be built is refused before anything is opened
     decoder = JsonDecoder(config.event, config.stream.task)
     _tell_engines(config, probe, telemetry)
-    warm_up(config, decoder, probe, telemetry)
+    # The group takes its time to let a worker in, and kernels to load: both at once. Where they have to be compiled
+    # first, which takes a minute, the partitions are better off with those who have them.
+    joins_first = is_quick()
+    if not joins_first:
+        warm_up(config, decoder, probe, telemetry)
     store = CheckpointKeeper(
         open_store(config.checkpoint.path, config.stream.name),
         keep=config.checkpoint.keep,
@@ -70,6 +74,8 @@ def assemble(
     reader, identify = make_reader(config)
     _tell_way(reader, telemetry)
     membership = _membership(config, reader)
+    if joins_first:
+        warm_up(config, decoder, probe, telemetry)
     outlets = make_outlets(config, membership, give_up)
     parts = Parts(
         topics=config.topics,

@@ -21,6 +21,11 @@ MESSAGES = 8  # enough for the decoder to take its fast route
 WARMED = ("compiled", "baseline")
 
 
+def is_quick() -> bool:
+    """Return whether warming up only loads what is on the disk, within a second, or has to compile."""
+    return is_compiled()
+
+
 def warm_up(config: Config, decoder: JsonDecoder, probe: Shard, telemetry: Telemetry) -> None:
     """Take a few made-up events the whole way through decoder and shard; both are as good as new, or thrown away.
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from streamlearn.events import Bool_B, Float_B, Float_BC, Float_BF, Int_B
 from streamlearn.learners.compiled.kernels_softmax import Ranks, likeliest, rank_of
-from streamlearn.learners.compiled.layout import Chunk, Program, Side
+from streamlearn.learners.compiled.kernels_transform import transform
+from streamlearn.learners.compiled.layout import Feed, Program, Side
 from streamlearn.native import uncounted, uncounted_inlined
 
 _DENSITY_MIN = 10e-10  # River adds it, so that no feature rules out a class
@@ -30,14 +31,31 @@ class BayesState(NamedTuple):
 def run_bayes(
     state: BayesState,
     ranks: Ranks,
-    program: Program,
-    chunk: Chunk,
+    feed: Feed,
+    target_B: Int_B,
+    share_BC: Float_BC,
+    best_B: Int_B,
+) -> int:
+    """Predict each event's shares, then learn it where it is to be learned. Columns as in ``run_softmax``."""
+    done, stop = 0, 0
+    while done == stop < len(best_B):
+        stop = transform(feed, done)
+        learned_W, told = feed.batch.learned_B[done:stop], (share_BC[done:stop], best_B[done:stop])
+        done += _run_chunk(state, ranks, feed, target_B[done:stop], learned_W, *told)
+    return done
+
+
+@uncounted
+def _run_chunk(
+    state: BayesState,
+    ranks: Ranks,
+    feed: Feed,
     target_W: Int_B,
     learned_W: Bool_B,
     share_WC: Float_BC,
     best_W: Int_B,
 ) -> int:
-    """Predict each event's shares, then learn it where it is to be learned. Columns as in ``run_softmax``."""
+    program, chunk = feed.program, feed.chunk
     before, after = chunk.predicting, chunk.learning
     begin = 0
     learning_begin = 0

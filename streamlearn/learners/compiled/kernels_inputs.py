@@ -20,6 +20,7 @@ from streamlearn.events import Bool_B, Float_B, Int_B
 from streamlearn.learners.compiled.kernels_optimizers import SGD, Optimizer, step
 from streamlearn.learners.compiled.layout import BLOCK_SKIPS_ZEROS, Program, Side, Words
 from streamlearn.native import uncounted, uncounted_inlined
+from streamlearn.native_lanes import LANES, lanes, load, store
 
 
 @uncounted
@@ -99,7 +100,12 @@ def _move(
 @uncounted
 def descend(weight_S: Float_B, x_S: Float_B, size: float, gradient: float) -> None:
     """Plain gradient descent on some numeric inputs."""
-    for j in range(len(x_S)):
+    whole = len(x_S) - len(x_S) % LANES
+    sizes, gradients = lanes(size), lanes(gradient)
+    for j in range(0, whole, LANES):
+        step_along = sizes * (load(x_S, j, sizes) * gradients)
+        store(weight_S, j, load(weight_S, j, sizes) - step_along)
+    for j in range(whole, len(x_S)):
         weight_S[j] -= size * (x_S[j] * gradient)
 
 

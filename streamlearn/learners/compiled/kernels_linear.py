@@ -34,7 +34,8 @@ from streamlearn.learners.compiled.kernels_optimizers import (
     rate_at,
     step_size,
 )
-from streamlearn.learners.compiled.layout import Chunk, Program, Side, Words
+from streamlearn.learners.compiled.kernels_transform import transform
+from streamlearn.learners.compiled.layout import Chunk, Feed, Program, Side, Words
 from streamlearn.native import uncounted, uncounted_inlined
 
 # Members of LinearState.figures.
@@ -68,21 +69,27 @@ class LinearState(NamedTuple):
 def run_linear(
     model: LinearModel,
     state: LinearState,
-    program: Program,
-    words: Words,
-    chunk: Chunk,
-    target_W: Float_B,
-    learned_W: Bool_B,
-    said_W: Float_B,
+    feed: Feed,
+    target_B: Float_B,
+    said_B: Float_B,
     zero_N: Bool_B,
 ) -> int:
-    """Predict each event, then learn it where it is to be learned.
+    """Predict each event, then learn it where it is to be learned, chunk by chunk.
 
     Returns how many events were done: fewer than there are means that River raises on the next.
     """
-    if len(program.region) == 0 and model.initial_weight == 0.0:
-        return _run_numbers(model, state, program, chunk, target_W, learned_W, said_W)
-    return _run_entries(model, state, program, words, chunk, target_W, learned_W, said_W, zero_N)
+    program, words, chunk = feed.program, feed.words, feed.chunk
+    is_plain = len(program.region) == 0 and model.initial_weight == 0.0
+    done, stop = 0, 0
+    while done == stop < len(said_B):
+        stop = transform(feed, done)
+        target_W, learned_W = target_B[done:stop], feed.batch.learned_B[done:stop]
+        said_W = said_B[done:stop]
+        if is_plain:
+            done += _run_numbers(model, state, program, chunk, target_W, learned_W, said_W)
+        else:
+            done += _run_entries(model, state, program, words, chunk, target_W, learned_W, said_W, zero_N)
+    return done
 
 
 @uncounted

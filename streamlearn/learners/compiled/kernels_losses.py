@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from streamlearn.events import Code_B, Float_B, Float_BC, Int_B
 from streamlearn.native import uncounted
 
 LOG, HINGE, FOCAL, SQUARED, ABSOLUTE, CAUCHY, HUBER, EPSILON_HINGE, QUANTILE, POISSON = range(10)
@@ -104,3 +105,22 @@ def _log_slope(loss: Loss, target: float, raw: float) -> float:
     if z < -18.0:
         return weight * -side
     return weight * -side / (math.exp(z) + 1.0)
+
+
+@uncounted
+def tell_of_two(
+    said_B: Float_B, class_of_two: Code_B, kind_C: Int_B, class_B: Code_B, share_BC: Float_BC
+) -> None:
+    """Write which of two classes each share of the true one stands for, and the shares of all columns.
+
+    ``class_of_two``: the class of false, and that of true. ``kind_C``: 0 and 1 for their columns, -1 for others.
+    """
+    for b in range(len(said_B)):
+        share = said_B[b]
+        other = 1.0 - share
+        # Of equals River takes the first in its dict, which is False.
+        class_B[b] = class_of_two[1] if share > other else class_of_two[0]
+        if not math.isfinite(share):
+            share = other = math.nan
+        for c in range(len(kind_C)):
+            share_BC[b, c] = share if kind_C[c] == 1 else other if kind_C[c] == 0 else math.nan

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from streamlearn.events import Bool_B, Float_B
 from streamlearn.learners.compiled.kernels_inputs import dot_entries_present, dot_present, skipped_zeros
 from streamlearn.learners.compiled.kernels_losses import sigmoid
-from streamlearn.learners.compiled.layout import Chunk, Program, Side, Words
+from streamlearn.learners.compiled.kernels_transform import transform
+from streamlearn.learners.compiled.layout import Feed, Program, Side, Words
 from streamlearn.native import uncounted, uncounted_inlined
 
 # Members of PassiveState.figures.
@@ -40,15 +41,31 @@ class PassiveState(NamedTuple):
 def run_passive(
     model: PassiveModel,
     state: PassiveState,
-    program: Program,
-    words: Words,
-    chunk: Chunk,
+    feed: Feed,
+    target_B: Float_B,
+    said_B: Float_B,
+    zero_N: Bool_B,
+) -> int:
+    """Predict each event, then learn it where it is to be learned. Returns as ``run_linear`` does."""
+    done, stop = 0, 0
+    while done == stop < len(said_B):
+        stop = transform(feed, done)
+        learned_W = feed.batch.learned_B[done:stop]
+        done += _run_chunk(model, state, feed, target_B[done:stop], learned_W, said_B[done:stop], zero_N)
+    return done
+
+
+@uncounted
+def _run_chunk(
+    model: PassiveModel,
+    state: PassiveState,
+    feed: Feed,
     target_W: Float_B,
     learned_W: Bool_B,
     said_W: Float_B,
     zero_N: Bool_B,
 ) -> int:
-    """Predict each event, then learn it where it is to be learned. Returns as ``run_linear`` does."""
+    program, words, chunk = feed.program, feed.words, feed.chunk
     before, after = chunk.predicting, chunk.learning
     weight_N, present_N, figures = state.weight_N, state.present_N, state.figures
     begin = 0

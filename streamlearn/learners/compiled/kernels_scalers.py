@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from streamlearn.events import Bool_B, Float_B, Float_BF, Int_B
+from streamlearn.events import Bool_B, Float_BF, Int_B
 from streamlearn.learners.compiled.layout import (
     CENTER,
     MAX_ABS,
@@ -18,47 +19,52 @@ from streamlearn.learners.compiled.layout import (
     Cells,
 )
 from streamlearn.native import uncounted
+from streamlearn.native_lanes import LANES, lanes, load, root_of, store, zero_where_zero
 
 
 @uncounted
 def standardize(
     stage: Int_B, cells: Cells, learned_W: Bool_B, before_WV: Float_BF, after_WV: Float_BF
 ) -> None:
-    origin, output = stage[STAGE_FROM], stage[STAGE_TO]
-    width, cell = stage[STAGE_WIDTH], stage[STAGE_CELL]
-    seen, mean = cells.seen[cell : cell + width], cells.low[cell : cell + width]
-    variance, root = cells.high[cell : cell + width], cells.root[cell : cell + width]
-    for w in range(len(learned_W)):
-        x, out = before_WV[w, origin : origin + width], before_WV[w, output : output + width]
-        _standardized(x, out, mean, variance, root)
-        if learned_W[w]:
-            x, out = after_WV[w, origin : origin + width], after_WV[w, output : output + width]
-            _learn_standard(x, out, seen, mean, variance, root)
+    whole = stage[STAGE_WIDTH] - stage[STAGE_WIDTH] % LANES
+    for j in range(0, whole, LANES):
+        _standardize(stage, cells, j, lanes(1.0), learned_W, before_WV, after_WV)
+    for j in range(whole, stage[STAGE_WIDTH]):
+        _standardize(stage, cells, j, 1.0, learned_W, before_WV, after_WV)
 
 
 @uncounted
-def _standardized(x: Float_B, out: Float_B, mean: Float_B, variance: Float_B, root: Float_B) -> None:
-    for j in range(len(x)):
-        quotient = (x[j] - mean[j]) / root[j]
-        out[j] = quotient if variance[j] != 0.0 else 0.0
-
-
-@uncounted
-def _learn_standard(
-    x: Float_B, out: Float_B, seen: Float_B, mean: Float_B, variance: Float_B, root: Float_B
+def _standardize(
+    stage: Int_B,
+    cells: Cells,
+    j: int,
+    one: Any,
+    learned_W: Bool_B,
+    before_WV: Float_BF,
+    after_WV: Float_BF,
 ) -> None:
-    # Welford's update, as River writes it; one loop, which the compiler turns into vector instructions.
-    for j in range(len(x)):
-        seen[j] += 1.0
-        deviation = x[j] - mean[j]
-        new_mean = mean[j] + deviation / seen[j]
-        new_variance = variance[j] + (deviation * (x[j] - new_mean) - variance[j]) / seen[j]
-        mean[j] = new_mean
-        variance[j] = new_variance
-        new_root = math.sqrt(new_variance)
-        root[j] = new_root
-        quotient = (x[j] - new_mean) / new_root
-        out[j] = quotient if new_variance != 0.0 else 0.0
+    """Standardize one feature, or lanes of them, in all events: what was learned stays in registers meanwhile."""
+    place, output, cell = stage[STAGE_FROM] + j, stage[STAGE_TO] + j, stage[STAGE_CELL] + j
+    seen, mean = load(cells.seen, cell, one), load(cells.low, cell, one)
+    variance, root = load(cells.high, cell, one), load(cells.root, cell, one)
+    for w in range(len(learned_W)):
+        x = load(before_WV, place, one)
+        store(before_WV, output, zero_where_zero(variance, (x - mean) / root))
+        if learned_W[w]:
+            # Welford's update, as River writes it.
+            x = load(after_WV, place, one)
+            seen = seen + one
+            deviation = x - mean
+            mean = mean + deviation / seen
+            variance = variance + (deviation * (x - mean) - variance) / seen
+            root = root_of(variance)
+            store(after_WV, output, zero_where_zero(variance, (x - mean) / root))
+        place += before_WV.shape[1]
+        output += before_WV.shape[1]
+    store(cells.seen, cell, seen)
+    store(cells.low, cell, mean)
+    store(cells.high, cell, variance)
+    store(cells.root, cell, root)
 
 
 @uncounted

@@ -22,7 +22,8 @@ from streamlearn.learners.compiled.kernels_inputs import (
     walk_zeros,
 )
 from streamlearn.learners.compiled.kernels_optimizers import Optimizer, step_size
-from streamlearn.learners.compiled.layout import Chunk, Program, Side, Words
+from streamlearn.learners.compiled.kernels_transform import transform
+from streamlearn.learners.compiled.layout import Feed, Program, Side, Words
 from streamlearn.native import uncounted
 
 # River's CrossEntropy keeps a share off its ends.
@@ -83,9 +84,31 @@ def run_softmax(
     model: SoftmaxModel,
     state: SoftmaxState,
     ranks: Ranks,
-    program: Program,
-    words: Words,
-    chunk: Chunk,
+    feed: Feed,
+    target_B: Int_B,
+    share_BC: Float_BC,
+    best_B: Int_B,
+    share_C: Float_B,
+    zero_N: Bool_B,
+) -> int:
+    """Predict each event's shares, then learn it where it is to be learned. Returns as ``run_linear`` does.
+
+    ``share_BC`` is by rank; what is not written there was NaN before. ``best_B`` are ranks, -1 for none.
+    """
+    done, stop = 0, 0
+    while done == stop < len(best_B):
+        stop = transform(feed, done)
+        learned_W, told = feed.batch.learned_B[done:stop], (share_BC[done:stop], best_B[done:stop])
+        done += _run_chunk(model, state, ranks, feed, target_B[done:stop], learned_W, *told, share_C, zero_N)
+    return done
+
+
+@uncounted
+def _run_chunk(
+    model: SoftmaxModel,
+    state: SoftmaxState,
+    ranks: Ranks,
+    feed: Feed,
     target_W: Int_B,
     learned_W: Bool_B,
     share_WC: Float_BC,
@@ -93,10 +116,7 @@ def run_softmax(
     share_C: Float_B,
     zero_N: Bool_B,
 ) -> int:
-    """Predict each event's shares, then learn it where it is to be learned. Returns as ``run_linear`` does.
-
-    ``share_WC`` is by rank; what is not written there was NaN before. ``best_W`` are ranks, -1 for none.
-    """
+    program, words, chunk = feed.program, feed.words, feed.chunk
     before, after = chunk.predicting, chunk.learning
     begin = 0
     learning_begin = 0

@@ -19,28 +19,17 @@ from streamlearn.learners.compiled.layout import (
     STAGE_TO,
     STAGE_WIDTH,
     STANDARD,
-    Batch,
-    Cells,
-    Chunk,
-    Program,
-    Rows,
-    Words,
+    Feed,
 )
-from streamlearn.native import uncounted
+from streamlearn.native import uncounted, uncounted_inlined
+from streamlearn.native_lanes import LANES, lanes, load, store
 
 
 @uncounted
-def transform(
-    batch: Batch,
-    start: int,
-    stop: int,
-    program: Program,
-    cells: Cells,
-    rows: Rows,
-    words: Words,
-    chunk: Chunk,
-) -> None:
-    """Write events ``start:stop`` into the chunk, and learn from those that are to be learned."""
+def transform(feed: Feed, start: int) -> int:
+    """Write the events from ``start`` on into the chunk, learn from those that are to be learned; return the end."""
+    batch, program, cells, chunk = feed.batch, feed.program, feed.cells, feed.chunk
+    stop = min(start + feed.chunk_events, len(batch.learned_B))
     before, after = chunk.predicting, chunk.learning
     learned_W = batch.learned_B[start:stop]
     _load(batch.numeric_BF, start, learned_W, before.value_WV, after.value_WV)
@@ -56,21 +45,28 @@ def transform(
         else:
             scale(stage, cells, learned_W, before.value_WV, after.value_WV)
     if len(program.block_KX) > 0:
-        encode_all(batch.token_BT, start, learned_W, before, after, program, rows, words)
+        encode_all(batch.token_BT, start, learned_W, before, after, program, feed.rows, feed.words)
+    return stop
 
 
 @uncounted
 def _load(
     numeric_BF: Float_BF, start: int, learned_W: Bool_B, before_WV: Float_BF, after_WV: Float_BF
 ) -> None:
-    features = numeric_BF.shape[1]
+    features, values = numeric_BF.shape[1], before_WV.shape[1]
     for w in range(len(learned_W)):
-        row, before_V, after_V = numeric_BF[start + w], before_WV[w], after_WV[w]
-        for f in range(features):
-            before_V[f] = row[f]
+        _copy(numeric_BF, (start + w) * features, features, before_WV, w * values)
         if learned_W[w]:
-            for f in range(features):
-                after_V[f] = row[f]
+            _copy(numeric_BF, (start + w) * features, features, after_WV, w * values)
+
+
+@uncounted_inlined
+def _copy(source: Float_BF, place: int, count: int, target: Float_BF, target_place: int) -> None:
+    whole = count - count % LANES
+    for j in range(0, whole, LANES):
+        store(target, target_place + j, load(source, place + j, lanes(0.0)))
+    for j in range(whole, count):
+        store(target, target_place + j, load(source, place + j, 0.0))
 
 
 @uncounted

@@ -101,3 +101,15 @@ class Chunk(NamedTuple):
 
     predicting: Side
     learning: Side
+
+
+class Feed(NamedTuple):
+    """Where a model kernel's chunks come from; ``transform`` fills the one chunk again and again."""
+
+    batch: Batch
+    program: Program
+    cells: Cells
+    rows: Rows
+    words: Words
+    chunk: Chunk
+    chunk_events: int

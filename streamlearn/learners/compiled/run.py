@@ -5,6 +5,7 @@ A chunk is as many events as stay in the processor's cache between the two. Wher
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 import numpy as np
@@ -13,9 +14,9 @@ import numpy.typing as npt
 from streamlearn.events import Bool_B, Examples, Float_B, Float_BC, Int_B, Label, Predictions
 from streamlearn.learners.compiled.kernels_bayes import BayesState, run_bayes
 from streamlearn.learners.compiled.kernels_linear import LinearState, run_linear
+from streamlearn.learners.compiled.kernels_losses import tell_of_two
 from streamlearn.learners.compiled.kernels_passive import PassiveState, run_passive
 from streamlearn.learners.compiled.kernels_softmax import Ranks, SoftmaxState, run_softmax
-from streamlearn.learners.compiled.kernels_transform import transform
 from streamlearn.learners.compiled.layout import (
     BLOCK_KIND,
     BLOCK_SKIPS_ZEROS,
@@ -23,15 +24,15 @@ from streamlearn.learners.compiled.layout import (
     ONE_HOT,
     Batch,
     Chunk,
+    Feed,
     Side,
 )
 from streamlearn.learners.compiled.plan import CompiledProgram
 from streamlearn.learners.compiled.plan_models import Bayes, Linear, Passive, Softmax
 from streamlearn.learners.compiled.state import State
 
-# Numbers of one side of a chunk, 8 bytes each. A kernel's call costs ten microseconds, so a chunk may well leave the
-# second-level cache (measured, 200 features: 0.68 us an event at 163 events a chunk, 0.54 at 655).
-_NUMBERS_OF_CHUNK = 262_144
+# Numbers of one side of a chunk, 8 bytes each: both sides stay in the second-level cache.
+_NUMBERS_OF_CHUNK = 16_384
 _EVENTS_OF_CHUNK = (8, 1024)
 
 
@@ -60,25 +61,8 @@ class Run:
 
     def go(self) -> int:
         """Run the whole batch; return how many events were done (fewer: River raises on the next one)."""
-        events = len(self._examples)
-        chunk, chunk_events = self._make_chunk()
         self._prepare_answers()
-        done = 0
-        while done < events:
-            start, stop = done, min(done + chunk_events, events)
-            transform(
-                self._batch,
-                start,
-                stop,
-                self._program.arrays,
-                self._state.cells,
-                self._state.rows,
-                self._words,
-                chunk,
-            )
-            done += self._model(chunk, slice(start, stop))
-            if done < stop:
-                break
+        done = self._model(self._feed())
         self._state.vocabulary.take_in(self._words, self._keys, int(self._words.counters[NEW_KEYS]))
         given = self._ranks.class_of_rank[len(self._state.labels) : self._ranks.given[0]]
         self._state.labels += [self._examples.classes[index] for index in given.tolist()]
@@ -102,37 +86,28 @@ class Run:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _model(self, chunk: Chunk, place: slice) -> int:
-        program, words, state = self._program.arrays, self._words, self._state.model
+    def _model(self, feed: Feed) -> int:
+        state = self._state.model
         match self._program.model:
             case Linear(parameters=parameters):
                 assert isinstance(state, LinearState)
-                numbers = self._number_B[place], self._learned_B[place], self._said_B[place]
                 zero_N = np.empty(len(state.weight_N), np.bool_)
-                return run_linear(parameters, state, program, words, chunk, *numbers, zero_N)
+                return run_linear(parameters, state, feed, self._number_B, self._said_B, zero_N)
             case Passive(parameters=passive):
                 assert isinstance(state, PassiveState)
-                numbers = self._number_B[place], self._learned_B[place], self._said_B[place]
                 zero_N = np.empty(len(state.weight_N), np.bool_)
-                return run_passive(passive, state, program, words, chunk, *numbers, zero_N)
+                return run_passive(passive, state, feed, self._number_B, self._said_B, zero_N)
             case Softmax(parameters=softmax):
                 assert isinstance(state, SoftmaxState)
-                asked, told = self._asked_and_told(place)
                 classes, weights = state.weight_CN.shape
                 scratch = np.empty(classes), np.empty(weights, np.bool_)
-                return run_softmax(
-                    softmax, state, self._ranks, program, words, chunk, *asked, *told, *scratch
-                )
+                told = self._class_B, self._share_BC, self._best_B
+                return run_softmax(softmax, state, self._ranks, feed, *told, *scratch)
             case Bayes():
                 assert isinstance(state, BayesState)
-                asked, told = self._asked_and_told(place)
-                return run_bayes(state, self._ranks, program, chunk, *asked, *told)
+                return run_bayes(state, self._ranks, feed, self._class_B, self._share_BC, self._best_B)
             case _:
                 assert_never(self._program.model)
-
-    def _asked_and_told(self, place: slice) -> tuple[tuple[Int_B, Bool_B], tuple[Float_BC, Int_B]]:
-        asked = self._class_B[place], self._learned_B[place]
-        return asked, (self._share_BC[place], self._best_B[place])
 
     def _prepare_answers(self) -> None:
         events = len(self._examples)
@@ -155,23 +130,14 @@ class Run:
 
     def _of_two(self, version_B: Int_B) -> Predictions:
         flags = self._flags()
-        share_B = self._said_B
-        other_B = 1.0 - share_B
-        # Of equals River takes the first in its dict, which is False.
-        is_true_B = share_B > other_B
-        class_B = np.full(len(version_B), -1, np.int32)
-        if not np.isfinite(share_B).all():
-            share_B = np.where(np.isfinite(share_B), share_B, np.nan)
-            other_B = 1.0 - share_B
-        shares_BC = np.full((len(version_B), len(flags)), np.nan)
-        for label in range(len(flags) - 1, -1, -1):
-            if flags[label] == True:  # noqa: E712
-                class_B[is_true_B] = label
-                shares_BC[:, label] = share_B
-            elif flags[label] == False:  # noqa: E712
-                class_B[~is_true_B] = label
-                shares_BC[:, label] = other_B
-        return Predictions(version_B, class_B, shares_BC)
+        # As Python takes them for equal: 1 is true. Of equals the first.
+        is_true, is_false = [flag == True for flag in flags], [flag == False for flag in flags]  # noqa: E712
+        class_of_two = np.array([_first(is_false), _first(is_true)], np.int32)
+        kind_C = np.where(is_true, 1, np.where(is_false, 0, -1))
+        class_B = np.empty(len(version_B), np.int32)
+        share_BC = np.empty((len(version_B), len(flags)))
+        tell_of_two(self._said_B, class_of_two, kind_C, class_B, share_BC)
+        return Predictions(version_B, class_B, share_BC)
 
     def _ranked(self) -> Ranks:
         """The ranks of the batch's classes, with room for those that it may teach."""
@@ -190,7 +156,7 @@ class Run:
         same = [first.setdefault(label, index) for index, label in enumerate(self._examples.classes)]
         return np.array([*same, 0], np.int64)  # there may be no class yet, and no label
 
-    def _make_chunk(self) -> tuple[Chunk, int]:
+    def _feed(self) -> Feed:
         program = self._program.arrays
         places = len(self._words.block_of_place) - 1
         blocks = program.block_KX
@@ -202,7 +168,16 @@ class Run:
         # Memory that was written before is at hand; new pages would cost as much as the kernels.
         if chunk is None or len(chunk.learning.weight_E) < events * entries:
             chunk = self._state.chunk = Chunk(*(_side(events, program.values, entries) for _ in range(2)))
-        return chunk, min(events, len(chunk.learning.end_W))
+        state = self._state
+        return Feed(
+            self._batch,
+            program,
+            state.cells,
+            state.rows,
+            self._words,
+            chunk,
+            min(events, len(chunk.learning.end_W)),
+        )
 
 
 def _side(events: int, values: int, entries: int) -> Side:
@@ -213,6 +188,11 @@ def _side(events: int, values: int, entries: int) -> Side:
         value_E=np.empty(events * entries),
         places_W=np.zeros(events, np.int64),
     )
+
+
+def _first(is_wanted: Sequence[bool]) -> int:
+    """The index of the first that is wanted; -1: none."""
+    return is_wanted.index(True) if True in is_wanted else -1
 
 
 def _owned(array: npt.NDArray[Any], dtype: type) -> npt.NDArray[Any]:
