@@ -31,7 +31,7 @@ _ALIGNED = 8  # arrays begin where they like
 _intrinsic = cast("Callable[[Callable[..., Any]], Any]", intrinsic)
 
 
-class _Lanes(types.Type):  # type: ignore[misc]
+class _Lanes(types.Type):
     def __init__(self) -> None:
         super().__init__(name="lanes")
 
@@ -40,20 +40,20 @@ _lanes = _Lanes()
 
 
 @register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _LANES)
+        super().__init__(manager, kind, _LANES)  # type: ignore[no-untyped-call]
 
 
 def _let_calculate(operation: Callable[..., Any], instruction: str) -> None:
-    @infer_global(operation)
-    class _Template(ConcreteTemplate):  # type: ignore[misc]
-        cases = [signature(_lanes, _lanes, _lanes)]  # noqa: RUF012
+    @infer_global(operation)  # type: ignore[no-untyped-call]
+    class _Template(ConcreteTemplate):
+        cases = [signature(_lanes, _lanes, _lanes)]  # type: ignore[no-untyped-call]  # noqa: RUF012
 
     def lower(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return getattr(builder, instruction)(*arguments)
 
-    lower_builtin(operation, _lanes, _lanes)(lower)
+    lower_builtin(operation, _lanes, _lanes)(lower)  # type: ignore[no-untyped-call]
 
 
 for _operation, _instruction in (
