@@ -12,7 +12,18 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "streamlearn"
 
 # What everybody may import, and who may import what else. A room imports itself.
-GROUND = {"config", "contracts", "environment", "errors", "events", "gaps", "telemetry", "emission", "native"}
+GROUND = {
+    "config",
+    "contracts",
+    "environment",
+    "errors",
+    "events",
+    "gaps",
+    "telemetry",
+    "emission",
+    "native",
+    "native_lanes",
+}
 ROOMS = {"belt", "checkpoints", "connectors", "console", "learners"}
 # Above the rooms: the wiring, and what is told of it.
 WIRING = {
