@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test test-crash test-rebalances stack-test check fmt bench clean
+.PHONY: help setup demo test test-crash test-rebalances stack-test check fmt bench clean test-fuzz
 
 help:           ## Show this list.
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,8 @@ test-rebalances: setup ## Kill, freeze, add and remove workers at random (REBALA
 
 stack-test: setup ## Start docker/compose.yaml for real and look at it from outside (images: docs/stack.md).
 	STACK_TEST=1 $(BIN)/python -m pytest tests/stack $(TEST)
+test-fuzz: setup ## Hostile bytes at the decoder, by libFuzzer and by chance (FUZZ_SECONDS=600 SEED=3).
+	$(BIN)/python tests/fuzz/fuzz_decode.py --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(SEED),0)
 
 check: setup    ## Format, lint, types; changes nothing.
 	$(BIN)/ruff format --check .

@@ -38,13 +38,15 @@ def array_of(messages: Messages) -> pa.LargeBinaryArray:
     return pa.array(messages, pa.large_binary())
 
 
-def exact_rows(event: Event, task: Any, messages: Messages) -> list[dict[str, Any]]:
-    """Return what the exact route says; the record of row i has the timestamp i."""
+def exact_rows(
+    event: Event, task: Any, messages: Messages, microseconds_apart: int = 1
+) -> list[dict[str, Any]]:
+    """Return what the exact route says; the record of row i has i times so many microseconds as its timestamp."""
     decoder = ExactDecoder(rules(event, task), event.message_bytes_max)
-    rows = []
+    rows, names = [], [field.name for field in typed_of(event, task)]
     for i, message in enumerate(messages):
-        row: dict[str, Any] = dict.fromkeys(field.name for field in typed_of(event, task))
-        row |= {"time_us": i, "reason": Reason.ACCEPTED.value}
+        row: dict[str, Any] = dict.fromkeys(names)
+        row |= {"time_us": i * microseconds_apart, "reason": Reason.ACCEPTED.value}
         said = decoder.decode(message)
         if isinstance(said, Rejected):
             said = {"reason": said.reason.value, "detail": said.detail}
