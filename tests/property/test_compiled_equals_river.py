@@ -53,7 +53,7 @@ BINARY_LOSSES = [
     {"use": "optim.losses.BinaryFocalLoss"},
 ]
 REGRESSION_LOSSES = [
-    *({"use": f"optim.losses.{name}"} for name in ("Squared", "Absolute", "Cauchy")),
+    *({"use": f"optim.losses.{name}"} for name in ("Squared", "Absolute", "Cauchy", "Poisson")),
     {"use": "optim.losses.EpsilonInsensitiveHinge", "eps": 0.2},
     {"use": "optim.losses.Huber", "epsilon": 0.3},
     {"use": "optim.losses.Quantile", "alpha": 0.3},
@@ -210,14 +210,12 @@ def test_the_numbers_are_rivers(task: Task, data: st.DataObject) -> None:
     model = build(pipeline, 3)
     theirs = RiverLearner("m", model, task, missing_indicator=missing_indicator, loads=pickle.loads)
 
-    try:
-        expected = theirs.predict_then_learn(examples)
-    except LearnerError as failure:
-        # Poisson's exponential may leave float64, where River raises.
-        with pytest.raises(LearnerError, match=str(failure).partition(":")[0]):
-            ours.predict_then_learn(examples)
+    expected = answers(theirs, examples)
+    said = answers(ours, examples)
+    if isinstance(expected, str) or isinstance(said, str):
+        assert said == expected
         return
-    assert_near(ours.predict_then_learn(examples), expected)
+    assert_near(said, expected)
     # An exported model goes on in River, an imported one goes on compiled: all four say the same.
     exported = RiverLearner(
         "m", pickle.loads(pickle.dumps(ours.to_river())), task, missing_indicator=missing_indicator, loads=pickle.loads
@@ -225,13 +223,34 @@ def test_the_numbers_are_rivers(task: Task, data: st.DataObject) -> None:
     imported = compiled(model, task, missing_indicator=missing_indicator)
     assert isinstance(imported, CompiledLearner), str(imported)
     later = data.draw(examples_of(task, events_max=15))
-    expected = theirs.predict_then_learn(later)
-    said = ours.predict_then_learn(later)
+    expected = answers(theirs, later)
+    said, *others = [answers(learner, later) for learner in (ours, exported, imported)]
+    if isinstance(expected, str) or isinstance(said, str):
+        assert {said, *others} == {expected}
+        return
     assert_near(said, expected)
-    for other in (exported, imported):
-        predictions = other.predict_then_learn(later)
+    for predictions in others:
+        assert isinstance(predictions, Predictions), predictions
         assert_near(Predictions(said.version_B, *list(columns(predictions))), expected)
-    assert_near(ours.predict(examples), theirs.predict(examples))
+    expected, said = answers(theirs, examples, learns=False), answers(ours, examples, learns=False)
+    if isinstance(expected, str) or isinstance(said, str):
+        assert said == expected
+        return
+    assert_near(said, expected)
+
+
+def answers(
+    learner: CompiledLearner | RiverLearner, examples: Examples, *, learns: bool = True
+) -> Predictions | str:
+    """Return what a learner says, or at which event it fails.
+
+    Poisson's exponential may leave float64 in any of these calls, where River raises. (When this was a failure of the
+    test, Hypothesis took longer to shrink it than a test may take, which looked as if the engine hung.)
+    """
+    try:
+        return learner.predict_then_learn(examples) if learns else learner.predict(examples)
+    except LearnerError as failure:
+        return str(failure).partition(":")[0]
 
 
 def columns(predictions: Predictions) -> tuple[Any, Any, Any]:
@@ -249,7 +268,7 @@ def test_replay_equals_run(task: Task, data: st.DataObject) -> None:
     restarts = data.draw(st.sets(st.integers(0, 8), max_size=2))
     whole = compiled(build(pipeline, 3), task, missing_indicator=False)
     assert isinstance(whole, CompiledLearner), str(whole)
-    expected = whole.predict_then_learn(examples)
+    expected = answers(whole, examples)
     learner, said = compiled(build(pipeline, 3), task, missing_indicator=False), []
     for index, part in enumerate(cut(examples, sizes)):
         assert isinstance(learner, CompiledLearner)
@@ -258,8 +277,13 @@ def test_replay_equals_run(task: Task, data: st.DataObject) -> None:
             learner = compiled(build(pipeline, 3), task, missing_indicator=False)
             assert isinstance(learner, CompiledLearner)
             learner.restore(snapshot)
-        said.append(learner.predict_then_learn(part))
+        answer = answers(learner, part)
+        if isinstance(answer, str):
+            assert isinstance(expected, str), "only a batch that failed as a whole fails in parts"
+            return
+        said.append(answer)
     assert isinstance(learner, CompiledLearner)
+    assert isinstance(expected, Predictions), expected
     assert_same(joined(said), expected)
     ours, theirs = learner.snapshot(), whole.snapshot()
     assert ours.data == theirs.data
