@@ -34,6 +34,7 @@ test-rebalances: setup ## Kill, freeze, add and remove workers at random (REBALA
 
 stack-test: setup ## Start docker/compose.yaml for real and look at it from outside (images: docs/stack.md).
 	STACK_TEST=1 $(BIN)/python -m pytest tests/stack $(TEST)
+
 test-fuzz: setup ## Hostile bytes at the decoder, by libFuzzer and by chance (FUZZ_SECONDS=600 SEED=3).
 	$(BIN)/python tests/fuzz/fuzz_decode.py --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(SEED),0)
 

@@ -76,7 +76,7 @@ def assemble(
     membership = _membership(config, reader)
     if joins_first:
         warm_up(config, decoder, probe, telemetry)
-    outlets = make_outlets(config, membership, give_up)
+    outlets = make_outlets(config, membership, give_up, telemetry.transaction_happened)
     parts = Parts(
         topics=config.topics,
         membership=membership,

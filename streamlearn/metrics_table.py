@@ -232,6 +232,13 @@ METRICS: tuple[Metric, ...] = (
         "Shards that another worker took over while this one held them.",
     ),
     Metric(
+        "streamlearn_transactions_total",
+        "counter",
+        "What became of Kafka transactions: committed; aborted and sent again; fenced by another worker; a call "
+        "retried; a producer recreated that was beyond repair.",
+        labels=("outcome",),
+    ),
+    Metric(
         "streamlearn_partition_stuck",
         "gauge",
         "1 while a partition has lag and has not moved for stream.stall_seconds, 0 once it moves again.",

@@ -26,10 +26,12 @@ class Outlets:
     close: tuple[Callable[[], None], ...]
 
 
-def make_outlets(config: Config, membership: Membership, give_up: Callable[[], bool]) -> Outlets:
-    """Return the ways out that a config names. Raises ConfigError."""
+def make_outlets(
+    config: Config, membership: Membership, give_up: Callable[[], bool], tell: Callable[[str], None]
+) -> Outlets:
+    """Return the ways out that a config names; ``tell`` is told what becomes of transactions. Raises ConfigError."""
     if config.exactly_once:
-        return _transactions(config, membership, give_up)
+        return _transactions(config, membership, give_up, tell)
     predictions, letters = _predictions(config, give_up), _dead_letters(config, give_up)
     return Outlets(
         open_outbox=lambda _shard, _partitions: SharedOutbox(predictions, letters),
@@ -49,7 +51,9 @@ def make_journal(config: Config) -> Callable[[str, Offsets], Sequence[Offsets]]:
     return lambda shard, after: read_cuts(kafka, topic, shard, after, JOURNAL_SECONDS)
 
 
-def _transactions(config: Config, membership: Membership, give_up: Callable[[], bool]) -> Outlets:
+def _transactions(
+    config: Config, membership: Membership, give_up: Callable[[], bool], tell: Callable[[str], None]
+) -> Outlets:
     from streamlearn.connectors.kafka_journal import journal_topic
     from streamlearn.connectors.kafka_member import KafkaMember
     from streamlearn.connectors.kafka_outbox_settings import OutboxSettings
@@ -75,7 +79,13 @@ def _transactions(config: Config, membership: Membership, give_up: Callable[[], 
     )
     return Outlets(
         open_outbox=lambda shard, partitions: make_outbox(
-            settings, shard, partitions, membership.group_metadata, dead_letters=in_file, give_up=give_up
+            settings,
+            shard,
+            partitions,
+            membership.group_metadata,
+            dead_letters=in_file,
+            give_up=give_up,
+            tell=tell,
         ),
         read_cuts=make_journal(config),
         close=() if in_file is None else (in_file.close,),

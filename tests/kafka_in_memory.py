@@ -7,7 +7,7 @@ goes, and after a fatal one nothing at all.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +46,10 @@ class MemoryBroker:
     alive: MemoryProducer | None = None
     refuses: dict[bytes, KafkaError] = field(default_factory=dict)  # by a record's value
     records_max: int = 1000
+    told: Counter[str] = field(default_factory=Counter)  # by whoever sends: what happened, how often
+
+    def tell(self, happened: str) -> None:
+        self.told[happened] += 1
 
     def connect(self, report: Callable[..., None]) -> MemoryProducer:
         return MemoryProducer(self, report)

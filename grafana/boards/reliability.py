@@ -57,6 +57,11 @@ def checkpoints() -> list[Json]:
             [line(increase("streamlearn_fenced_shards_total", "instance"), WORKER)],
             "StreamlearnFencedOften",
         ),
+        bars(
+            "Transactions",
+            "What became of them, under exactly-once delivery; what was aborted or retried was sent again.",
+            [line(increase("streamlearn_transactions_total", "outcome"), "{{outcome}}")],
+        ),
     ]
 
 

@@ -93,21 +93,6 @@ class KafkaOutbox:
         self._closed = False
         self._failure: StreamlearnError | None = None
 
-    @property
-    def transactions_committed(self) -> int:
-        """Since this outbox was made."""
-        return self._transactions.committed
-
-    @property
-    def transactions_aborted(self) -> int:
-        """Tries that had to be aborted and were sent again."""
-        return self._transactions.aborted
-
-    @property
-    def producers_recreated(self) -> int:
-        """How often librdkafka's producer was beyond repair."""
-        return max(0, self._transactions.producers - 1)
-
     def open(self, timeout_seconds: float) -> Covered:
         """Fence whoever sent for this shard before, and end what that one left open; blocks.
 

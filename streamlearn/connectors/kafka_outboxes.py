@@ -39,6 +39,7 @@ def make_outbox(
     *,
     dead_letters: DeadLetterSink | None = None,
     give_up: Callable[[], bool] = never,
+    tell: Callable[[str], None] = lambda happened: None,
 ) -> KafkaOutbox:
     """Return the outbox of a shard, not opened. No broker is needed.
 
@@ -48,6 +49,8 @@ def make_outbox(
         Those of the shard: of these, ``open`` returns what was committed.
     group_metadata
         ``KafkaMember.group_metadata``.
+    tell
+        See ``Transactions``.
 
     The others as for ``KafkaOutbox``.
     """
@@ -64,5 +67,5 @@ def make_outbox(
         admin = opened(AdminClient, client_settings(servers, properties))
         return committed_offsets(admin, source.group_id, asked, timeout_seconds)
 
-    transactions = Transactions(name, connect, read_offsets, group_metadata)
+    transactions = Transactions(name, connect, read_offsets, group_metadata, tell)
     return KafkaOutbox(settings, shard, partitions, transactions, dead_letters=dead_letters, give_up=give_up)

@@ -61,6 +61,9 @@ class Transactions:
         SourceError.
     group_metadata
         What proves membership now; None: this worker is no member.
+    tell
+        Told of each happening, from the thread that sends: a transaction was ``committed``, ``aborted`` (and is
+        sent again) or ``fenced``, a call was ``retried``, a producer beyond repair ``recreated``.
     """
 
     def __init__(
@@ -69,18 +72,18 @@ class Transactions:
         connect: Callable[[DeliveryReport], Producer],
         read_offsets: Callable[[Sequence[TopicPartition], float], dict[TopicPartition, int]],
         group_metadata: Callable[[], Any | None],
+        tell: Callable[[str], None] = lambda happened: None,
     ) -> None:
         self._name = name
         self._connect = connect
         self._read_offsets = read_offsets
         self._group_metadata = group_metadata
+        self._tell = tell
         self._over = threading.Event()
         self._producer: TransactionalProducer | None = None
         self._known: dict[TopicPartition, int] = {}  # what the group had committed when last heard of
         self.refused: tuple[str, int] | None = None  # topic of a record that was, and librdkafka's code
-        self.committed = 0
-        self.aborted = 0
-        self.producers = 0
+        self._has_connected = False
 
     def open(self, partitions: Sequence[TopicPartition], timeout_seconds: float) -> dict[TopicPartition, int]:
         """Fence whoever holds the id, end what it left open, and return the group's committed offsets.
@@ -119,7 +122,7 @@ class Transactions:
                     f"{self._name} could not be opened within {timeout_seconds:g} s: {error.str()}",
                     remedy="see that the brokers run, __transaction_state among their topics",
                 )
-            self._pause(pause)
+            self._retry_after(pause)
         return self._read_offsets(partitions, _left(deadline))
 
     def send(self, write: Write, next_offsets: Offsets) -> None:
@@ -160,7 +163,7 @@ class Transactions:
                 break
             self._pause(pause)
         self._known.update(next_offsets)
-        self.committed += 1
+        self._tell("committed")
 
     def end(self) -> None:
         """Have whoever waits in ``send`` or ``open`` raise ``Ended``. From any thread."""
@@ -197,7 +200,7 @@ class Transactions:
         """Abort; False where only another producer can. Raises Fenced."""
         try:
             self._insist(self._opened().abort)
-            self.aborted += 1
+            self._tell("aborted")
             return True
         except KafkaException as exception:
             error = error_of(exception)
@@ -223,6 +226,7 @@ class Transactions:
         if found == dict(next_offsets):
             return True
         if found != {each: self._known[each] for each in next_offsets if each in self._known}:
+            self._tell("fenced")
             raise Fenced(
                 f"{self._name}: the group has committed {_text(found)}, and this worker has not",
                 remedy="none needed: another worker has sent for this shard meanwhile",
@@ -244,7 +248,7 @@ class Transactions:
                 raise KafkaException(error)
             if time.monotonic() >= deadline:
                 raise KafkaException(beyond_repair(error.code(), error.str()))
-            self._pause(pause)
+            self._retry_after(pause)
 
     def _membership(self) -> Any:
         metadata = self._group_metadata()
@@ -262,6 +266,7 @@ class Transactions:
         return verdict
 
     def _fenced(self, error: KafkaError) -> Fenced:
+        self._tell("fenced")
         return Fenced(
             f"{self._name}: {error.str()} ({error.name()})",
             remedy="none needed: another worker sends for this shard, or the broker ended a transaction that was "
@@ -282,8 +287,14 @@ class Transactions:
     def _opened(self) -> TransactionalProducer:
         if self._producer is None:
             self._producer = TransactionalProducer(self._connect, self._over)
-            self.producers += 1
+            if self._has_connected:
+                self._tell("recreated")
+            self._has_connected = True
         return self._producer
+
+    def _retry_after(self, seconds: float) -> None:
+        self._tell("retried")
+        self._pause(seconds)
 
     def _pause(self, seconds: float) -> None:
         if self._over.wait(seconds):

@@ -20,11 +20,20 @@ from streamlearn.instruments import Instruments
 from streamlearn.telemetry.checkpoints import CHECKPOINT_OUTCOMES, CheckpointHappenings
 from streamlearn.telemetry.core import Clock, Means, silent
 from streamlearn.telemetry.events import STAGES, EventHappenings
-from streamlearn.telemetry.group import REBALANCES, GroupHappenings
+from streamlearn.telemetry.group import REBALANCES, TRANSACTION_HAPPENINGS, GroupHappenings
 from streamlearn.telemetry.models import WINDOWS, ModelHappenings
 from streamlearn.telemetry.process import ProcessHappenings
 
-__all__ = ["CHECKPOINT_OUTCOMES", "REBALANCES", "STAGES", "WINDOWS", "Clock", "Telemetry", "silent"]
+__all__ = [
+    "CHECKPOINT_OUTCOMES",
+    "REBALANCES",
+    "STAGES",
+    "TRANSACTION_HAPPENINGS",
+    "WINDOWS",
+    "Clock",
+    "Telemetry",
+    "silent",
+]
 
 
 class Telemetry(ProcessHappenings, GroupHappenings, EventHappenings, ModelHappenings, CheckpointHappenings):

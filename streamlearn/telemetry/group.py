@@ -8,6 +8,7 @@ from streamlearn.events import TopicPartition
 from streamlearn.telemetry.core import Happenings, Means
 
 REBALANCES = ("assigned", "revoked", "lost")
+TRANSACTION_HAPPENINGS = ("committed", "aborted", "fenced", "retried", "recreated")
 
 
 class GroupHappenings(Happenings):
@@ -22,6 +23,8 @@ class GroupHappenings(Happenings):
         self._assigned_partitions = make.gauge("streamlearn_assigned_partitions")
         rebalances = make.counter("streamlearn_rebalances_total")
         self._rebalances = {kind: rebalances.labels(kind) for kind in REBALANCES}
+        transactions = make.counter("streamlearn_transactions_total")
+        self._transactions = {each: transactions.labels(each) for each in TRANSACTION_HAPPENINGS}
         # By what the member calls its totals.
         self._of_member = {
             "commits_refused": make.counter("streamlearn_refused_commits_total"),
@@ -94,3 +97,12 @@ class GroupHappenings(Happenings):
             if new:
                 self._of_member[name].inc(new)
                 self._log.warning(name, new=new, total=total)
+
+    def transaction_happened(self, what: str) -> None:
+        """A transaction was committed, aborted or fenced, a call of it retried, or its producer recreated.
+
+        Nothing is lost by any of them: what was aborted is sent again, what was fenced another worker sends.
+        """
+        self._transactions[what].inc()
+        if what in ("aborted", "recreated"):
+            self._log.warning(f"transaction_{what}", detail="what it held is sent again")

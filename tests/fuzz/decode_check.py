@@ -39,6 +39,7 @@ class DecodeCheck:
         self._event = event
         self._task = task
         self._decoder = JsonDecoder(event, task)
+        self._decoder.warm_up()  # or the first batch takes as long as compiling does
         self._typed = self._decoder.schema.names[len(RAW_SCHEMA) :]
         self.said: Counter[Reason] = Counter()
 

@@ -42,7 +42,7 @@ class Fuzz:
     def __init__(self, failures: Path) -> None:
         from decode_check import CONTRACTS, DecodeCheck
 
-        self._failures = failures
+        self.failures = failures
         self._checks = [DecodeCheck(event, task) for event, task in CONTRACTS]
         self._waiting: list[list[bytes | None]] = [[] for _ in CONTRACTS]
         self._began = time.monotonic()
@@ -88,8 +88,8 @@ class Fuzz:
             self._checks[contract].check_cut(messages[:CUT], self.inputs % CUT)
         except BaseException:
             # Whatever it was, the bytes that led to it are what matters.
-            self._failures.mkdir(parents=True, exist_ok=True)
-            path = self._failures / f"contract-{contract}-input-{self.inputs}.json"
+            self.failures.mkdir(parents=True, exist_ok=True)
+            path = self.failures / f"contract-{contract}-input-{self.inputs}.json"
             encoded = [None if each is None else base64.b64encode(each).decode() for each in messages]
             path.write_text(json.dumps({"contract": contract, "messages": encoded}))
             print(f"failed; to see it again: --again {path}", file=sys.stderr)
@@ -170,8 +170,12 @@ def by_atheris(fuzz: Fuzz, seed: int, seconds: float, inputs: int, report: Path)
                 changed = data[:1] + grown(data[1:], chance, chance.choice([30, 300, bytes_max]))
         return changed[:bytes_max]
 
-    arguments = [sys.argv[0], f"-seed={seed + 1}", "-max_len=4096", "-rss_limit_mb=4096", "-verbosity=0"]
-    atheris.Setup([*arguments, f"-timeout={HANG_SECONDS:.0f}"], one, custom_mutator=mutate)
+    options = {"seed": seed + 1, "max_len": 4096, "rss_limit_mb": 4096, "verbosity": 0}
+    options |= {"timeout": round(HANG_SECONDS), "report_slow_units": round(HANG_SECONDS)}
+    arguments = [f"-{name}={value}" for name, value in options.items()]
+    # What libFuzzer leaves of an input that it ended at.
+    arguments.append(f"-artifact_prefix={fuzz.failures}{os.sep}")
+    atheris.Setup([sys.argv[0], *arguments], one, custom_mutator=mutate)
     atheris.Fuzz()
 
 

@@ -14,7 +14,7 @@ from streamlearn.errors import SourceError
 from streamlearn.events import Reason, TopicPartition
 from streamlearn.instruments import Instruments
 from streamlearn.metrics_table import METRICS
-from streamlearn.telemetry import STAGES, Telemetry
+from streamlearn.telemetry import STAGES, TRANSACTION_HAPPENINGS, Telemetry
 
 FLIGHTS = TopicPartition("flights", 2)
 PARTITION = {"topic": "flights", "partition": "2"}
@@ -334,6 +334,8 @@ def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
         partition=FLIGHTS,
         offset=99,
     )
+    for happened in ("committed", "committed", "retried", "aborted", "recreated", "fenced"):
+        telemetry.transaction_happened(happened)
     telemetry.failed(SourceError("the topic is gone", remedy="create it"))
     levels = {line["event"]: line["log_level"] for line in logged.lines.entries}
     assert levels == {
@@ -342,6 +344,8 @@ def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
         "commits_refused": "warning",
         "revokes_over_budget": "warning",
         "fenced": "warning",
+        "transaction_aborted": "warning",
+        "transaction_recreated": "warning",
         "gap_skipped": "warning",
         "model_steps_skipped": "warning",
         "drift_alarm": "warning",
@@ -353,6 +357,9 @@ def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
     assert logged.value("streamlearn_refused_commits_total") == 1.0
     assert logged.value("streamlearn_overdue_revokes_total") == 2.0
     assert logged.value("streamlearn_fenced_shards_total") == 1.0
+    transactions = "streamlearn_transactions_total"
+    assert logged.value(transactions, outcome="committed") == 2.0
+    assert [logged.value(transactions, outcome=each) for each in TRANSACTION_HAPPENINGS[1:]] == [1.0] * 4
     name = "streamlearn_drift_alarms_total"
     assert logged.value(name, model="logistic", detector="adwin", signal="error") == 1.0
     alarm = next(line for line in logged.lines.entries if line["event"] == "drift_alarm")

@@ -35,7 +35,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def transactions(broker: MemoryBroker, metadata: Any = b"member") -> Transactions:
-    return Transactions("g.s.shard", broker.connect, broker.read_offsets, lambda: metadata)
+    return Transactions("g.s.shard", broker.connect, broker.read_offsets, lambda: metadata, broker.tell)
 
 
 def write(*values: bytes) -> Any:
@@ -106,7 +106,7 @@ def test_what_can_be_mended_is_seen_once(step: str, error: KafkaError, when: str
     assert broker.values() == [b"1", b"2", b"3"]
     assert broker.offsets == {PARTITION: 3}
     assert not any(broker.script.values())
-    assert sending.committed == 2
+    assert broker.told["committed"] == 2
 
 
 @pytest.mark.parametrize("coming", [RECREATE, ("after", RECREATE)])
@@ -175,7 +175,7 @@ def test_a_zombie_that_lost_its_producer_sends_nothing_that_a_successor_has_sent
 def test_a_worker_out_of_the_group_fences_nobody() -> None:
     broker = MemoryBroker()
     member: list[bytes | None] = [b"member"]
-    sending = Transactions("id", broker.connect, broker.read_offsets, lambda: member[0])
+    sending = Transactions("id", broker.connect, broker.read_offsets, lambda: member[0], broker.tell)
     sending.open([PARTITION], 5.0)
 
     def leave(into: TransactionalProducer) -> None:
@@ -248,7 +248,7 @@ def test_opening_ends_in_time_and_can_go_on() -> None:
     with pytest.raises(BrokerUnavailable):
         sending.open([PARTITION], 0.0)
     assert sending.open([PARTITION], 5.0) == {}
-    assert sending.producers == 1
+    assert broker.told == {"retried": broker.told["retried"]}, "the same producer"
 
 
 @pytest.mark.parametrize("step", ["send_offsets_to_transaction", "commit_transaction"])
@@ -288,7 +288,7 @@ def test_a_producer_that_finds_no_broker_again_is_replaced(monkeypatch: pytest.M
     broker.script["commit_transaction"] = deque([AGAIN] * 2 * TRIES_MAX)
     sending.send(write(b"1"), {PARTITION: 1})
     assert broker.values() == [b"1"]
-    assert sending.producers == 1 + 2 * TRIES_MAX
+    assert broker.told["recreated"] == 2 * TRIES_MAX
 
 
 class Stuck(deque[Any]):
@@ -313,7 +313,7 @@ def test_a_call_that_never_returns_is_left_to_itself(monkeypatch: pytest.MonkeyP
     sending.send(write(b"1"), {PARTITION: 1})
     stuck.returning.set()
     assert broker.values() == [b"1"]
-    assert sending.producers == 2
+    assert broker.told["recreated"] == 1
 
 
 def test_closing_waits_for_no_call_that_does_not_return() -> None:
