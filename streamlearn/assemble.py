@@ -93,6 +93,7 @@ def assemble(
         open_outbox=outlets.open_outbox,
         close_outlets=outlets.close,
         telemetry=telemetry,
+        check_config=probe.check_config,
         predicts=config.predictions is not None,
         outbox_commits=config.exactly_once,
         read_cuts=outlets.read_cuts,

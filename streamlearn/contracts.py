@@ -217,7 +217,12 @@ class ShardState:
 
 
 class Store(Protocol):
-    """Keeps the checkpoints of one stream. A shard is claimed, loaded, published, and released."""
+    """Keeps the checkpoints of one stream. A shard is looked at, claimed, loaded, published, and released."""
+
+    def look(self, shard: str) -> ShardState | None:
+        """The newest checkpoint, for who owns nothing yet; ``None`` where there is none, where it is its owner's to
+        judge, or where this process has looked before. Raises CheckpointRefused. Changes nothing."""
+        ...
 
     def claim(self, shard: str) -> int:
         """Own a shard from now on: whoever claimed it before publishes nothing more. Returns the claim's epoch,

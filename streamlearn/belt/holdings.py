@@ -166,6 +166,7 @@ class Holdings:
     def _open(self, name: str, partitions: tuple[TopicPartition, ...], now: float) -> None:
         """Take a shard up. Each step is safe to repeat: whatever stops it, the next try begins at the first.
 
+        0. Whoever cannot go on from its checkpoint (another key, config or source) is refused before it fences anybody.
         1. From now on nobody before can publish its checkpoints or send for it.
         2. The newest checkpoint that verifies.
         3. Where its partitions are read on, and what of that the world has seen.
@@ -173,6 +174,11 @@ class Holdings:
         5. Events. A shard that never was is published first: where it began is part of what it is.
         """
         parts = self._parts
+        # Step 0.
+        looked = parts.store.look(name)
+        if looked is not None:
+            parts.check_config(looked)
+            self._check_identity(name, looked.source)
         # Step 1.
         epoch = parts.store.claim(name)
         outbox = parts.open_outbox(name, partitions)

@@ -10,7 +10,7 @@ from typing import Any
 from streamlearn.belt.checkpointing import CheckpointWriter
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.shard import Shard
-from streamlearn.contracts import Membership, Reader, Store
+from streamlearn.contracts import Membership, Reader, ShardState, Store
 from streamlearn.emission import Outbox
 from streamlearn.events import TopicPartition
 from streamlearn.telemetry import Telemetry
@@ -32,6 +32,7 @@ class Parts:
     open_outbox: Callable[[str, Sequence[TopicPartition]], Outbox]  # of a shard, given its partitions
     close_outlets: Sequence[Callable[[], None]]  # what outboxes share
     telemetry: Telemetry
+    check_config: Callable[[ShardState], None] = lambda _state: None  # raises CheckpointRefused
     predicts: bool = True  # whether predictions leave the daemon
     outbox_commits: bool = False  # whether outboxes tell the group its offsets, with what they send
     read_cuts: Callable[[str, Offsets], Sequence[Offsets]] = lambda _shard, _after: ()  # of the order journal

@@ -286,14 +286,18 @@ class Shard:
             source=self.source,
         )
 
-    def restore(self, state: ShardState) -> None:
-        """Become what was snapshotted. Raises CheckpointRefused when the config has another shape."""
+    def check_config(self, state: ShardState) -> None:
+        """Raise CheckpointRefused where a state was learned under another config."""
         if dict(state.config) != dict(self._config):
             raise CheckpointRefused(
-                f"the checkpoint of {self.name} was learned under another config: "
+                f"the checkpoint of {state.shard} was learned under another config: "
                 + "; ".join(_differences("", state.config, self._config)),
                 remedy="restore these options, or start anew under another checkpoint.path",
             )
+
+    def restore(self, state: ShardState) -> None:
+        """Become what was snapshotted. Raises CheckpointRefused when the config has another shape."""
+        self.check_config(state)
         for name, part in self.parts.stations():
             if name not in state.parts:
                 raise CheckpointRefused(

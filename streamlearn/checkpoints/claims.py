@@ -29,6 +29,10 @@ What slips through then is a whole, valid file of an older epoch. It sorts below
 and where there is none yet, whoever loads it goes on from a state that was flushed before it was published
 (`publish_before_commit`), and learns the same events again. So nothing is lost and nothing counts twice.
 
+Before A the claimer may look at the newest checkpoint, to see whether it could go on from it at all: a look takes
+no name and removes nothing, so it is no part of the argument; nor does what it saw decide what counts, which is
+C's list. (A file is never changed under its name, so what was seen of one that C lists need not be read again.)
+
 A claim holds who made it. So a claimer whose file was replaced is told, where a store creates without looking
 (fsspec's default for file systems without a conditional put), and so is one whose folder was moved away.
 """

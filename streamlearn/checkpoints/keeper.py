@@ -56,6 +56,24 @@ class CheckpointKeeper:
         self._key = key
         self._on_corrupt = on_corrupt
         self._read_back: set[str] = set()
+        self._looked: dict[str, tuple[str, ShardState] | None] = {}
+
+    def look(self, shard: str) -> ShardState | None:
+        """Return the newest checkpoint, owning nothing; ``None`` where there is none that this process has not seen.
+
+        What it would be refused for (key, format, versions) is the same for every checkpoint of the process, so
+        only the first look at a shard reads; and what it read, the first ``newest`` need not read again.
+
+        Raises
+        ------
+        CheckpointRefused
+            It cannot be continued here.
+        """
+        if shard in self._looked:
+            return None
+        looked = self._store.look(shard, functools.partial(decode, key=self._key))
+        self._looked[shard] = looked
+        return None if looked is None else looked[1]
 
     def claim(self, shard: str) -> int:
         """Own a shard from now on, and return its epoch. Whoever owned it before publishes nothing more.
@@ -84,7 +102,8 @@ class CheckpointKeeper:
             It cannot be continued here: format, versions, signature.
         """
         assert self._store.held(shard) is not None, f"{shard} was released"
-        state, set_aside = self._store.newest(shard, functools.partial(decode, key=self._key))
+        looked, self._looked[shard] = self._looked.get(shard), None
+        state, set_aside = self._store.newest(shard, functools.partial(decode, key=self._key), looked)
         for each in set_aside:
             self._on_corrupt(each.path, each.why)
         return state

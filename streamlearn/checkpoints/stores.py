@@ -112,7 +112,29 @@ class CheckpointStore:
             ) from error
         return path
 
-    def newest(self, shard: str, decode: Callable[[bytes], State]) -> tuple[State | None, list[SetAside]]:
+    def look(self, shard: str, decode: Callable[[bytes], State]) -> tuple[str, State] | None:
+        """Return path and state of the newest checkpoint, for who does not own the shard. Changes nothing.
+
+        ``None`` where there is none, or it does not verify: that is its owner's to judge, and it may be on its
+        way, or be removed meanwhile.
+
+        Raises
+        ------
+        CheckpointRefused
+            It cannot be continued here.
+        """
+        for file in self.files(shard)[-1:]:
+            try:
+                return file.path, decode(self._place.read(file.path))
+            except (FileNotFoundError, CheckpointCorrupt):
+                pass
+            except CheckpointRefused as error:
+                raise _refused(file, error) from error
+        return None
+
+    def newest(
+        self, shard: str, decode: Callable[[bytes], State], looked: tuple[str, State] | None = None
+    ) -> tuple[State | None, list[SetAside]]:
         """Return the newest state that verifies, and the newer file that did not and was set aside.
 
         To be called by the shard's owner, once it has claimed it, before it publishes.
@@ -121,6 +143,9 @@ class CheckpointStore:
         ----------
         decode
             Raises CheckpointCorrupt for a file that does not verify.
+        looked
+            What ``look`` returned just before the claim: a file is never changed under its name, so what was read
+            need not be read again.
 
         Returns
         -------
@@ -141,13 +166,16 @@ class CheckpointStore:
                 bad.append(SetAside(file.path, "it was set aside before"))
                 continue
             try:
-                state = decode(self._read(file.path))
+                if looked is not None and looked[0] == file.path:
+                    state = looked[1]
+                else:
+                    state = decode(self._read(file.path))
             except CheckpointCorrupt as error:
                 # It may be on its way yet: a newer owner's files are not ours to judge.
                 self._claims.refuse_newer(shard, file.version.epoch)
                 bad.append(SetAside(file.path, error.what))
             except CheckpointRefused as error:
-                raise CheckpointRefused(f"{file.path}: {error.what}", remedy=error.remedy) from error
+                raise _refused(file, error) from error
             else:
                 if len(bad) > 1:
                     raise _two_bad(shard, bad, file)
@@ -237,6 +265,10 @@ def open_store(url: str, stream: str, disk: Disk | None = None) -> CheckpointSto
     """
     place, root = open_place(url, disk)
     return CheckpointStore(place, root, stream)
+
+
+def _refused(file: CheckpointFile, error: CheckpointRefused) -> CheckpointRefused:
+    return CheckpointRefused(f"{file.path}: {error.what}", remedy=error.remedy)
 
 
 def _vanished(path: str) -> CheckpointLocked:

@@ -306,6 +306,7 @@ def test_another_config_is_refused_and_named(tmp_path: Path) -> None:
     World(tmp_path, LOGS).run(stop_after=100)
     with pytest.raises(CheckpointRefused, match=r"event\.missing was 'mean', is 'zero'"):
         World(tmp_path, LOGS, overrides=["event.missing=zero"]).steps(2)
+    assert len(list(tmp_path.rglob("*.claim"))) == 1, "who is refused fences nobody"
 
 
 def test_another_cluster_is_refused(tmp_path: Path) -> None:
@@ -314,6 +315,7 @@ def test_another_cluster_is_refused(tmp_path: Path) -> None:
     object.__setattr__(other.parts, "identify", lambda _reader: {"cluster_id": "another"})
     with pytest.raises(CheckpointRefused, match="cluster_id was 'memory', is 'another'"):
         other.steps(2)
+    assert len(list(tmp_path.rglob("*.claim"))) == 1, "who is refused fences nobody"
 
 
 def test_every_events_makes_checkpoints(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamlearn.checkpoints.digest import state_digest
 from streamlearn.checkpoints.keeper import CheckpointKeeper
+from streamlearn.checkpoints.places import LocalPlace
 from streamlearn.checkpoints.stores import open_store
 from streamlearn.contracts import ModelEntry, ShardState, Snapshot, Store
 from streamlearn.errors import CheckpointCorrupt, CheckpointFenced, CheckpointLocked, CheckpointRefused
@@ -185,3 +187,39 @@ def test_nothing_is_used_unclaimed(tmp_path: Path) -> None:
     kept.release("flights")
     with pytest.raises(AssertionError, match="released"):
         kept.newest("flights")
+
+
+def test_a_look_owns_nothing_and_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = keeper(tmp_path)
+    owner.publish(state(1))
+    reads: list[str] = []
+    read = LocalPlace.read
+    monkeypatch.setattr(LocalPlace, "read", lambda self, path: reads.append(path) or read(self, path))
+    other = CheckpointKeeper(open_store(str(tmp_path), "flights"), keep=3)
+    looked = other.look("flights")
+    assert looked is not None
+    owner.publish(state(2))  # nobody was fenced
+    other.claim("flights")
+    newest = other.newest("flights")
+    assert newest is not None
+    assert (looked.sequence, newest.sequence) == (1, 2), "what a look saw does not decide what counts"
+    assert other.look("flights") is None, "once in a process"
+    reads.clear()
+    third = CheckpointKeeper(open_store(str(tmp_path), "flights"), keep=3)
+    third.look("flights")
+    third.claim("flights")
+    reread = third.newest("flights")
+    assert reread is not None
+    assert state_digest(reread) == state_digest(newest)
+    assert len([path for path in reads if path.endswith(".checkpoint")]) == 1
+
+
+def test_a_look_judges_nothing_but_what_its_process_cannot_go_on_from(tmp_path: Path) -> None:
+    path = keeper(tmp_path, key=b"secret").publish(state(1)).path
+    store = open_store(str(tmp_path), "flights")
+    with pytest.raises(CheckpointRefused, match="another key"):
+        CheckpointKeeper(store, keep=3, key=b"guessed").look("flights")
+    damage(path)
+    assert CheckpointKeeper(store, keep=3, key=b"secret").look("flights") is None
+    assert Path(path).exists(), "a corrupt one is its owner's to set aside"
+    assert CheckpointKeeper(open_store(str(tmp_path), "another"), keep=3).look("flights") is None

@@ -107,13 +107,19 @@ def test_verify_asks_for_the_key_of_the_environment(
 
 def test_a_daemon_with_another_key_does_not_start_and_changes_nothing(runs: dict[str, Path]) -> None:
     folder = runs["signed"]
-    before = {path: path.read_bytes() for path in sorted(folder.rglob("*.checkpoint*"))}
+    before = {
+        path: path.read_bytes() for path in sorted((folder / "checkpoints").rglob("*")) if path.is_file()
+    }
+    assert any(path.name.endswith(".claim") for path in before)
     done = streamlearn(folder, "run", "flow.toml", "--until-end", key="guessed")
     assert done.returncode == 4
     assert "was signed with another key" in done.stderr
     assert "set the key that it was written with" in done.stderr
     assert "guessed" not in done.stdout + done.stderr
-    assert {path: path.read_bytes() for path in sorted(folder.rglob("*.checkpoint*"))} == before
+    after = {
+        path: path.read_bytes() for path in sorted((folder / "checkpoints").rglob("*")) if path.is_file()
+    }
+    assert after == before, "no claim was made, so nobody was fenced"
 
 
 def test_the_exit_code_of_verify_says_so(runs: dict[str, Path]) -> None:
