@@ -44,10 +44,10 @@ class Tally:
             (self.kills if was_killed else self.not_reached)[point] += 1
             self.restarts += was_killed
 
-    def lived(self, plan: Plan, differences: Sequence[str]) -> None:
+    def lived(self, plan: Plan, differences: Sequence[str], kind: str = "") -> None:
         """A plan came to its end, or a worker failed."""
         with self.counting:
-            self.plans[f"{plan.scope} {plan.delivery} by {plan.workers}"] += 1
+            self.plans[f"{kind}{plan.scope} {plan.delivery} by {plan.workers}"] += 1
             self.differences += [f"{plan}: {each}" for each in differences]
 
     def table(self) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from belt_world import CONFIG, World, events
 from crash_points import KillAt, install
+from replayed import replayed
 
 from streamlearn.commands.run import run_stream
 from streamlearn.config_file import parse
@@ -85,7 +86,11 @@ def _work(job: dict[str, Any]) -> int:
     steps = install(kill_at, has_links=job["has_links"])
     try:
         config = parse(job["config"], job["overrides"], {})
-        summary = run_stream(config, until_end=True, log_format="json", verbose=False)
+        if job["does"] == "replay":
+            Path(job["result"]).write_text(json.dumps(replayed(config)))
+            return 0
+        until_end = job["does"] == "read"
+        summary = run_stream(config, until_end=until_end, log_format="json", verbose=False)
     except StreamlearnError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

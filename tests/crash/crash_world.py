@@ -20,7 +20,7 @@ from belt_world import events
 from crash_plan import ByClock, Kill, Plan, Scope
 from crash_points import KillAt
 from crash_tally import Tally
-from kafka_for_tests import KafkaForTests, Record
+from kafka_for_tests import KafkaForTests, Record, Row
 from zygote import Job, Zygote
 
 from streamlearn.checkpoints.inspect import show
@@ -110,28 +110,30 @@ class CrashWorld:
     """One topic of events on a Kafka, and plans that run over it."""
 
     def __init__(self, kafka: KafkaForTests, zygotes: dict[int, Zygote], folder: Path) -> None:
-        self._kafka = kafka
-        self._zygotes = zygotes
-        self._folder = folder
+        self.kafka = kafka
+        self.zygotes = zygotes
+        self.folder = folder
         # Unpickling watches River's classes for alterations, and a first digest of one is one (copyreg).
         self._looking = threading.Lock()
         self.topic = kafka.topic(PARTITIONS)
         logs = events(EVENTS, PARTITIONS, seed=11, bad_every=BAD_EVERY)
-        rows = [(number, key, value, None) for number, log in logs.items() for key, value, _ in log]
-        kafka.produce(self.topic, rows)
+        self.rows: list[Row] = [
+            (number, key, value, None) for number, log in logs.items() for key, value, _ in log
+        ]
+        kafka.produce(self.topic, self.rows)
 
-    def text(self, plan: Plan, folder: Path, name: str) -> str:
-        """Return the config of a plan, with topics of its own."""
+    def text(self, plan: Plan, folder: Path, name: str, topic: str | None = None) -> str:
+        """Return the config of a plan, with topics of its own to write to; it reads the world's, or another."""
         return CONFIG.format(
             name=name,
             scope=plan.scope,
             seed=plan.seed,
             micro_batch_events=plan.micro_batch_events,
-            servers=self._kafka.bootstrap_servers,
-            topic=self.topic,
+            servers=self.kafka.bootstrap_servers,
+            topic=topic or self.topic,
             poll_events=plan.poll_events,
-            out=self._kafka.topic(1, name=f"{name}.out"),
-            dead=self._kafka.topic(1, name=f"{name}.dead"),
+            out=self.kafka.topic(1, name=f"{name}.out"),
+            dead=self.kafka.topic(1, name=f"{name}.dead"),
             delivery=plan.delivery,
             commit_ms=plan.commit_ms,
             every_events=plan.every_events,
@@ -145,12 +147,12 @@ class CrashWorld:
     def live(self, plan: Plan, calm_seconds: float, tally: Tally | None = None) -> Lived:
         """Run a plan to its end, with all its kills. Raises Failure."""
         name = self.name(plan)
-        folder = self._folder / name
+        folder = self.folder / name
         folder.mkdir()
         text = self.text(plan, folder, name)
         began = time.monotonic()
         lives = [
-            _Life(self._zygotes[plan.seed], plan, text, folder, number, calm_seconds, tally)
+            _Life(self.zygotes[plan.seed], plan, text, folder, number, calm_seconds, tally)
             for number in range(plan.workers)
         ]
         with ThreadPoolExecutor(len(lives)) as pool:
@@ -165,7 +167,7 @@ class CrashWorld:
         with self._looking:
             shards = show(f"{folder}/checkpoints")["shards"]
         digests = {each["shard"].replace(name, "all"): each["state_digest"] for each in shards}
-        out, dead = self._kafka.read_back(f"{name}.out"), self._kafka.read_back(f"{name}.dead")
+        out, dead = self.kafka.read_back(f"{name}.out"), self.kafka.read_back(f"{name}.dead")
         predictions = [(each.value or b"").replace(name.encode(), b"all") for each in out]
         letters = [_letter(each, name) for each in dead]
         if plan.delivery == "at_least_once":
@@ -175,11 +177,11 @@ class CrashWorld:
     def forget(self, plan: Plan) -> None:
         """Delete what a plan left, so that a thousand kills fill neither broker nor disk."""
         name = self.name(plan)
-        shutil.rmtree(self._folder / name)
+        shutil.rmtree(self.folder / name)
         topics = [f"{name}.out", f"{name}.dead"]
         if plan.scope == "stream" and plan.delivery == "exactly_once":
             topics.append(journal_topic(name))
-        for deleted in self._kafka.admin.delete_topics(topics).values():
+        for deleted in self.kafka.admin.delete_topics(topics).values():
             deleted.result()
 
 

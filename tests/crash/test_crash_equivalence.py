@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from crash_plan import occurs
 from crash_points import POINTS
-from crash_suite import CALM, CrashSuite
+from crash_suite import CALM, SIDE_BY_SIDE, CrashSuite
 from crash_tally import Tally
 from crash_world import BAD_EVERY, EVENTS, STATIC, CrashWorld, differences
 from daemon_process import DaemonProcess
 from kafka_for_tests import KafkaForTests
+from live_world import LiveWorld
 from waiting import eventually
 from zygote import Zygote
 
 KILLS = int(os.environ.get("CRASH_KILLS") or 50)
+LIVE_KILLS = KILLS // 8  # of a stream that is still being written
 SEED = int(os.environ.get("CRASH_SEED") or 0)
 PLAN = os.environ.get("CRASH_PLAN") or None
 SUMMARY = os.environ.get("CRASH_SUMMARY") or None
@@ -57,15 +60,21 @@ def test_runs_without_kills_agree_whatever_their_delivery(suite: CrashSuite) -> 
         assert len(lived.seen.letters) == EVENTS // BAD_EVERY
 
 
-def test_replay_equals_run_and_learned_once_at_any_kill(suite: CrashSuite, tallies: list[Tally]) -> None:
-    tally = suite.run(SEED, KILLS) if PLAN is None else suite.run_one(SEED, PLAN)
+def test_replay_equals_run_and_learned_once_at_any_kill(
+    suite: CrashSuite, world: CrashWorld, tallies: list[Tally]
+) -> None:
+    tally = suite.run(SEED, KILLS - LIVE_KILLS) if PLAN is None else suite.run_one(SEED, PLAN)
     tallies.append(tally)
+    if PLAN is None:
+        began = time.monotonic()
+        LiveWorld(world).run(SEED, LIVE_KILLS, SIDE_BY_SIDE, tally)
+        tally.seconds += time.monotonic() - began
     if SUMMARY:
         tally.write(Path(SUMMARY))
     assert tally.differences == [], f"make test-crash SEED={SEED} PLAN=N lives the plan named {SEED}-N again"
     if PLAN is None:
         assert tally.killed >= KILLS
-        if len(POINTS) <= KILLS:
+        if len(POINTS) <= KILLS - LIVE_KILLS:
             assert set(POINTS) <= tally.kills.keys()
 
 

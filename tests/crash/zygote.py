@@ -15,7 +15,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from crash_points import KillAt
 
@@ -24,7 +24,10 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one worker is to run. ``result`` is written where it ends in order."""
+    """What one worker is to run. ``result`` is written where it ends in order.
+
+    ``does``: ``read`` to the ends of the partitions, ``live`` until it is terminated, or ``replay`` (replayed.py).
+    """
 
     config: str
     overrides: tuple[str, ...]
@@ -32,6 +35,7 @@ class Job:
     result: Path
     kill_at: KillAt | None = None
     has_links: bool = True
+    does: Literal["read", "live", "replay"] = "read"
 
     def as_json(self) -> dict[str, Any]:
         kill_at = None if self.kill_at is None else [self.kill_at.point, self.kill_at.number]
@@ -42,6 +46,7 @@ class Job:
             "result": str(self.result),
             "kill_at": kill_at,
             "has_links": self.has_links,
+            "does": self.does,
         }
 
 
@@ -59,6 +64,10 @@ class Worker:
 
     def kill(self) -> None:
         signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end in order."""
+        signal.pidfd_send_signal(self._descriptor, signal.SIGTERM)
 
     def end(self, seconds: float) -> int:
         """Wait so long at most, kill it where that did not do, and return its exit code (below 0: a signal)."""
