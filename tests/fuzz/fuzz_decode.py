@@ -173,7 +173,8 @@ def by_atheris(fuzz: Fuzz, seed: int, seconds: float, inputs: int, report: Path)
     options = {"seed": seed + 1, "max_len": 4096, "rss_limit_mb": 4096, "verbosity": 0}
     options |= {"timeout": round(HANG_SECONDS), "report_slow_units": round(HANG_SECONDS)}
     arguments = [f"-{name}={value}" for name, value in options.items()]
-    # What libFuzzer leaves of an input that it ended at.
+    # What libFuzzer leaves of an input that it ended at; it makes no folder.
+    fuzz.failures.mkdir(parents=True, exist_ok=True)
     arguments.append(f"-artifact_prefix={fuzz.failures}{os.sep}")
     atheris.Setup([sys.argv[0], *arguments], one, custom_mutator=mutate)
     atheris.Fuzz()
