@@ -123,10 +123,16 @@ class Daemon:
                 self._observe(observer.observe(now))
 
     def _finish(self, belt: Belt, observer: Observer) -> None:
-        """Publish what was learned, in the time there is."""
+        """Publish what was learned: told to stop, in the time there is; at the end of a bounded read, all of it.
+
+        A bounded read that ended in order without its last checkpoint would look as if all were done. So it waits, as
+        the belt does, for a disk or a topic; and where that fails for good, the error ends it.
+        """
         if self._stop.is_set():
             self._telemetry.stop_requested(self._stop_reason)
-        belt.checkpoint_all(CHECKPOINT_SECONDS)
+        while not belt.checkpoint_all(CHECKPOINT_SECONDS) and not self._stop.wait(OBSERVE_SECONDS):
+            self._heartbeat.beat()
+            self._observe(observer.observe(time.monotonic()))
         self._observe(observer.observe(time.monotonic()))
 
     def _observe(self, status: Status) -> None:
