@@ -117,9 +117,18 @@ def _masked(key: str, value: Any) -> Any:
     if _SECRET_KEY.search(key):
         return _MASK
     if isinstance(value, str):
-        return _URL_CREDENTIALS.sub(rf"\g<1>{_MASK}@", value)
+        return without_credentials(value)
     if isinstance(value, dict):
         return {name: _masked(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_masked("", inner) for inner in value]
     return value
+
+
+def without_credentials(text: str) -> str:
+    """Mask what stands before the @ of URLs.
+
+    >>> without_credentials("s3://key:secret@bucket/checkpoints")
+    's3://**********@bucket/checkpoints'
+    """
+    return _URL_CREDENTIALS.sub(rf"\g<1>{_MASK}@", text)

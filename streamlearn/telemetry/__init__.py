@@ -16,6 +16,7 @@ import time
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from structlog.typing import FilteringBoundLogger
 
+from streamlearn.happenings import LastHappenings, TappedLogger
 from streamlearn.instruments import Instruments
 from streamlearn.telemetry.checkpoints import CHECKPOINT_OUTCOMES, CheckpointHappenings
 from streamlearn.telemetry.core import Clock, Means, silent
@@ -64,6 +65,8 @@ class Telemetry(ProcessHappenings, GroupHappenings, EventHappenings, ModelHappen
         log: FilteringBoundLogger | None = None,
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
-        super().__init__(Means(Instruments(self.registry), clock, silent() if log is None else log))
+        self.happenings = LastHappenings(clock)  # what the live page shows of the log
+        tapped = TappedLogger(silent() if log is None else log, self.happenings)
+        super().__init__(Means(Instruments(self.registry), clock, tapped))
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from streamlearn.config import Config
 from streamlearn.events import TopicPartition
+from streamlearn.happenings import TappedLogger
 from streamlearn.instruments import Instruments
 
 Clock = Callable[[], float]  # seconds since 1970, UTC
@@ -40,7 +41,7 @@ class Means:
 
     make: Instruments
     clock: Clock
-    log: FilteringBoundLogger
+    log: TappedLogger
     lock: Lock = field(default_factory=Lock)
 
 

@@ -15,14 +15,16 @@ PACKAGE = Path(__file__).parents[2] / "streamlearn"
 GROUND = {
     "config",
     "contracts",
+    "emission",
     "environment",
     "errors",
     "events",
     "gaps",
-    "telemetry",
-    "emission",
+    "happenings",
+    "logs",
     "native",
     "native_lanes",
+    "telemetry",
 }
 ROOMS = {"belt", "checkpoints", "connectors", "console", "learners"}
 # Above the rooms: the wiring, and what is told of it.
