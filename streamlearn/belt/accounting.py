@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from streamlearn.belt.accounting_kernels import COLUMNS, SEEN, count_sources
 from streamlearn.belt.shard import Alarm, Outcome
@@ -18,6 +19,18 @@ from streamlearn.events import Reason, TopicPartition
 from streamlearn.telemetry import Telemetry
 
 ALARMS_KEPT = 50
+DETAIL_MAX = 300  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSample:
+    """One rejected event, for people to look at."""
+
+    partition: TopicPartition
+    offset: int
+    detail: str
+    size_bytes: int | None  # None: a tombstone
+    text: str  # the first of its bytes, see ``readable``
 
 
 @dataclass(slots=True)
@@ -30,6 +43,7 @@ class Totals:
     drift_alarms: int = 0
     checkpoints_written: int = 0
     rejections: dict[str, int] = field(default_factory=dict)  # by reason
+    rejected_samples: dict[str, RejectedSample] = field(default_factory=dict)  # the last one, by reason
     last_alarms: deque[Alarm] = field(default_factory=lambda: deque(maxlen=ALARMS_KEPT))
     event_time_us: int | None = None  # the largest that was learned
 
@@ -46,8 +60,15 @@ class _Counts(NamedTuple):
 class Accounts:
     """Takes note of outcomes."""
 
-    def __init__(self, topics: tuple[str, ...], telemetry: Telemetry, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        topics: tuple[str, ...],
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        sample_bytes: int = 0,
+    ) -> None:
         self.totals = Totals()
+        self._sample_bytes = sample_bytes
         self._topics = topics
         self._telemetry = telemetry
         self._clock = clock
@@ -118,9 +139,38 @@ class Accounts:
             yield TopicPartition(self._topics[topic], number), _Counts(*self._counts_S4[source].tolist())
 
     def _by_reason(self, outcome: Outcome) -> None:
-        reasons, counts = np.unique(outcome.events.column("reason").to_numpy(), return_counts=True)
+        reason_B = outcome.events.column("reason").to_numpy()
+        reasons, counts = np.unique(reason_B, return_counts=True)
         for code, count in zip(reasons.tolist(), counts.tolist(), strict=True):
             reason = Reason(code)
             if reason is not Reason.ACCEPTED:
                 self._telemetry.rejected(reason, count)
                 self.totals.rejections[reason.label] = self.totals.rejections.get(reason.label, 0) + count
+                if self._sample_bytes:
+                    row = int(np.flatnonzero(reason_B == code)[-1])
+                    self.totals.rejected_samples[reason.label] = self._sample(outcome.events, row)
+
+    def _sample(self, events: pa.RecordBatch, row: int) -> RejectedSample:
+        """Copy one event out of its batch: a few hundred bytes, and once a reason and batch."""
+        value = events.column("value")[row].as_buffer()
+        partition = events.column("partition")[row].as_py()
+        return RejectedSample(
+            TopicPartition(self._topics[events.column("topic")[row].as_py()], partition),
+            events.column("offset")[row].as_py(),
+            readable((events.column("detail")[row].as_py() or "")[:DETAIL_MAX].encode()),
+            None if value is None else value.size,
+            "" if value is None else readable(bytes(memoryview(value)[: self._sample_bytes])),
+        )
+
+
+def readable(raw: bytes) -> str:
+    r"""Write bytes as text of one line in which nothing is hidden: what does not print, and what changes the
+    direction of writing, stands as an escape.
+
+    >>> print(readable('{"a": "é\n\u202e'.encode() + b"\xff"))
+    {"a": "é\n\u202e\xff
+    """
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )

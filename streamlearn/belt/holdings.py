@@ -108,6 +108,17 @@ class Holdings:
             name in self.stopped or (name in self.lanes and self.lanes[name].is_done) for name in wanted
         )
 
+    @property
+    def remaining_events(self) -> int | None:
+        """Offsets before the ends of a bounded read, over the shards at work; ``None``: not bounded, or not known."""
+        if self._ends is None or not self.lanes:
+            return None
+        return sum(
+            max(0, self._ends[partition] - next_offset)
+            for lane in self.lanes.values()
+            for partition, next_offset in lane.shard.next_offsets.items()
+        )
+
     def _wanted(self) -> dict[str, tuple[TopicPartition, ...]]:
         return shards_to_own(self._config.stream, self.assigned, self._all_partitions)
 

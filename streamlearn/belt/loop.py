@@ -44,7 +44,9 @@ class Belt:
         self.reading = Reading(parts, self.lanes, config.source.chosen.buffer_bytes_max)
         self.upkeep = Upkeep(config.checkpoint, parts)
         self.holdings = Holdings(config, parts, self.lanes, self.reading, self.upkeep, until_end=until_end)
-        self._accounts = Accounts(parts.topics, parts.telemetry, parts.clock)
+        self._accounts = Accounts(
+            parts.topics, parts.telemetry, parts.clock, config.http.rejected_sample_bytes
+        )
 
     def step(self, now: float) -> bool:
         """Move one micro-batch of every shard; return whether anything moved.

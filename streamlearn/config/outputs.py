@@ -64,3 +64,10 @@ class Http(Section):
     enabled: bool = Field(default=True, description="Serve /metrics, /healthz, /readyz and the live page.")
     host: str = Field(default="127.0.0.1", description="Address to bind to; loopback by default.")
     port: int = Field(default=9464, ge=0, le=65_535, description="Port; 0 takes a free one.")
+    rejected_sample_bytes: int = Field(
+        default=200,
+        ge=0,
+        le=4096,
+        description="The page shows so many bytes of the last rejected event of each reason; 0 shows none. They may "
+        "be personal data, and the console has no log-in.",
+    )
