@@ -1,12 +1,15 @@
-"""Write docs/metrics.md and docs/configuration.md from the code: `python docs/generate.py`.
+"""Write docs/metrics.md, docs/configuration.md and docs/console.md from the code: `python docs/generate.py`.
 
 A test keeps the pages in step: what the code says is what they say.
 """
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import types
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -174,7 +177,50 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
-PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
+def console_page() -> str:
+    """Return docs/console.md: its words, with the tables of the API in their places."""
+    from streamlearn.console import app, feed, history, status
+    from streamlearn.happenings import HAPPENINGS_KEPT, Happening
+
+    kinds = [getattr(status, name) for name in dir(status) if name.endswith("Status") or name == "DriftAlarm"]
+    parts = [each for each in kinds if is_dataclass(each) and each is not status.Status]
+    text = (HERE / "console.in.md").read_text(encoding="utf-8")
+    values = {
+        "routes": "\n".join(_table(("address", "answer"), _routes(app.make_app.__doc__ or ""))),
+        "status": "\n".join(_fields(status.Status)),
+        "parts": "\n".join(
+            line for part in [*parts, Happening] for line in (f"\n### {part.__name__}\n", *_fields(part))
+        ),
+        "past": "\n".join(_fields(history.Point)),
+        "pages_max": str(feed.PAGES_MAX),
+        "points_max": f"{history.POINTS_MAX:,}",
+        "alarms_max": f"{history.ALARMS_MAX:,}",
+        "happenings_kept": str(HAPPENINGS_KEPT),
+    }
+    for name, value in values.items():
+        assert f"{{{{{name}}}}}" in text, f"console.in.md has no place for {name}"
+        text = text.replace(f"{{{{{name}}}}}", value)
+    return NOTE.replace("the code", "the code or docs/console.in.md") + "\n" + text
+
+
+def _routes(docstring: str) -> list[tuple[str, ...]]:
+    """Return the rows of a table in a docstring: what stands in double backquotes, and what is said of it."""
+    rows = re.findall(r"^ *``(/\S*)`` +(\S.*)$", docstring, flags=re.MULTILINE)
+    return [(f"`{address}`", said.replace("``", "`")) for address, said in rows]
+
+
+def _fields(kind: type) -> list[str]:
+    """Return a table of a dataclass's fields, with the comments behind them."""
+    said = re.findall(
+        r"^    (\w+): ([^=#\n]+?)(?: = [^#\n]+?)?(?:  # (.+))?$", inspect.getsource(kind), flags=re.MULTILINE
+    )
+    names = {field.name for field in fields(kind)}
+    rows = [(f"`{name}`", f"`{form}`", comment) for name, form, comment in said if name in names]
+    assert len(rows) == len(names), f"the source of {kind.__name__} is not read right"
+    return _table(("field", "type", "meaning"), rows)
+
+
+PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page, "console.md": console_page}
 
 
 def main() -> None:

@@ -23,13 +23,14 @@ from streamlearn.assemble import assemble
 from streamlearn.belt.loop import Belt
 from streamlearn.config import Config
 from streamlearn.console.server import Console
+from streamlearn.console.stages import stage_times
 from streamlearn.console.status import Heartbeat, Status
 from streamlearn.environment import Environment
 from streamlearn.errors import ExitCode, StreamlearnError
 from streamlearn.report import Observer, summary
 from streamlearn.telemetry import Telemetry
 
-OBSERVE_SECONDS = 1.0
+OBSERVE_SECONDS = 1.0  # between two pictures; one costs the belt about a millisecond
 CHECKPOINT_SECONDS = 6.0  # of the ten that stopping may take; leaving the group and closing have the rest
 SILENCE_SECONDS = 60.0  # a step that takes longer is unhealthy
 
@@ -46,9 +47,11 @@ class Daemon:
     until_end
         Read to the ends of the partitions as they stood at the start, then end.
     on_status
-        Called about once a second with the picture, on the belt's thread; must be quick.
+        Called with each picture, on the belt's thread; must be quick.
     on_url
         Called with the console's address once it listens.
+    observe_seconds
+        Between two pictures.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Daemon:
         environment: Environment | None = None,
         on_status: Callable[[Status], None] | None = None,
         on_url: Callable[[str], None] | None = None,
+        observe_seconds: float = OBSERVE_SECONDS,
     ) -> None:
         self._config = config
         self._telemetry = telemetry
@@ -67,6 +71,7 @@ class Daemon:
         self._environment = environment or Environment()
         self._on_status = on_status
         self._on_url = on_url
+        self._observe_seconds = observe_seconds
         self._stop = threading.Event()
         self._stop_reason = ""
         self._heartbeat = Heartbeat(SILENCE_SECONDS)
@@ -81,7 +86,12 @@ class Daemon:
 
     def status(self) -> Status:
         """The last picture, with what only the caller's moment can tell. Never waits for the belt."""
-        return replace(self._status, unhealthy=self._heartbeat.unhealthy())
+        return replace(
+            self._status,
+            unhealthy=self._heartbeat.unhealthy(),
+            stages=stage_times(self._telemetry.registry),
+            happenings=self._telemetry.happenings.last(),
+        )
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary. Raises StreamlearnError."""
@@ -119,7 +129,7 @@ class Daemon:
             belt.step(now)
             self._heartbeat.beat()
             if now >= observe_at:
-                observe_at = now + OBSERVE_SECONDS
+                observe_at = now + self._observe_seconds
                 self._observe(observer.observe(now))
 
     def _finish(self, belt: Belt, observer: Observer) -> None:
@@ -146,7 +156,13 @@ class Daemon:
         if not http.enabled:
             yield
             return
-        console = Console(http.host, http.port, self.status, self._telemetry.registry)
+        console = Console(
+            http.host,
+            http.port,
+            self.status,
+            self._telemetry.registry,
+            sample_every_seconds=self._observe_seconds,
+        )
         console.start()
         if self._on_url is not None:
             self._on_url(console.url)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from streamlearn import __version__
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.scores.kappa import kappas
 from streamlearn.belt.scores.scoreboard import Scoreboard
@@ -18,10 +21,13 @@ from streamlearn.console.status import (
     DriftAlarm,
     ModelStatus,
     PartitionStatus,
+    RejectedStatus,
     Role,
     Status,
+    WorkerStatus,
 )
 from streamlearn.events import TopicPartition
+from streamlearn.logs import without_credentials
 from streamlearn.telemetry import Telemetry
 
 
@@ -80,11 +86,14 @@ class Observer:
             scope=self._config.stream.scope,
             role=self._role(),
             unready=unready,
+            at_seconds=time.time(),
             uptime_seconds=now - self._began,
+            worker=self._worker(),
             events_read=totals.events_read,
             events_learned=totals.events_learned,
             events_rejected=totals.events_rejected,
             events_per_second=self._rate.per_second,
+            remaining_events=belt.holdings.remaining_events,
             event_time_seconds=None if totals.event_time_us is None else totals.event_time_us / 1e6,
             window_events=self._config.evaluate.window_events,
             partitions=tuple(self._partitions()),
@@ -93,11 +102,33 @@ class Observer:
             drift_alarms_total=totals.drift_alarms,
             drift_alarms=tuple(map(_alarm, totals.last_alarms)),
             rejections=dict(totals.rejections),
-            checkpoints=tuple(
-                CheckpointStatus(name, last.sequence, last.at, last.published.nbytes, last.published.path)
-                for name, last in belt.upkeep.last.items()
-            ),
+            rejected_samples={
+                reason: RejectedStatus(
+                    *sample.partition, sample.offset, sample.detail, sample.size_bytes, sample.text
+                )
+                for reason, sample in totals.rejected_samples.items()
+            },
+            checkpoints=tuple(self._checkpoints()),
+            checkpoints_total=totals.checkpoints_written,
         )
+
+    def _worker(self) -> WorkerStatus:
+        kafka = self._config.source.kafka
+        return WorkerStatus(
+            host=platform.node(),
+            process_id=os.getpid(),
+            version=__version__,
+            group=None if kafka is None else kafka.group_id,
+            assigned_partitions=len(self._belt.holdings.assigned),
+            owned_shards=len(self._belt.lanes),
+        )
+
+    def _checkpoints(self) -> Iterable[CheckpointStatus]:
+        for name, last in self._belt.upkeep.last.items():
+            done = last.published
+            yield CheckpointStatus(
+                name, last.sequence, last.at, done.nbytes, without_credentials(done.path), done.seconds
+            )
 
     def _role(self) -> Role:
         if self._config.stream.scope == "partition":
@@ -160,10 +191,15 @@ class Observer:
             for name, lane in self._belt.lanes.items()
             for partition, next_offset in lane.shard.next_offsets.items()
         }
-        for partition, (shard, next_offset) in sorted(held.items()):
+        assigned = self._belt.holdings.assigned
+        for partition in sorted(assigned | held.keys()):
+            if partition not in held:  # it counts in the group, and another worker learns from it
+                yield PartitionStatus(*partition, None, None, None)
+                continue
+            shard, next_offset = held[partition]
             high = self._belt.reading.highs.get(partition)
             lag_events = None if high is None else max(0, high - next_offset)
-            yield PartitionStatus(partition.topic, partition.partition, next_offset, lag_events, shard)
+            yield PartitionStatus(*partition, next_offset, lag_events, shard, partition in assigned)
 
     def _models(self) -> tuple[tuple[ModelStatus, ...], tuple[ModelStatus, ...]]:
         shards = [lane.shard for lane in self._belt.lanes.values()]
@@ -174,8 +210,12 @@ class Observer:
                     self._telemetry.model_metric(each.name, metric, window, value)
             for verdict in each.scores.get("verdicts", ()):
                 self._telemetry.model_verdict(each.name, **verdict)
+        whys = self._telemetry.happenings.engine_whys()
         statuses = [
-            ModelStatus(s.name, s.engine, s.events_learned, **s.metrics, scores=s.scores) for s in scores
+            ModelStatus(
+                s.name, s.engine, s.events_learned, **s.metrics, scores=s.scores, engine_why=whys.get(s.name)
+            )
+            for s in scores
         ]
         return (
             tuple(s for s in statuses if s.engine != "baseline"),

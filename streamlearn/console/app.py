@@ -1,17 +1,12 @@
 """The console's routes: read-only, on GET, with nothing that a browser could be talked into.
 
-Nothing here changes the daemon (`reads_are_pure`). The page is one file without outside requests, and
-runs only the script and style whose hashes the policy names.
+Nothing here changes the daemon (`reads_are_pure`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -24,19 +19,22 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamlearn.console.feed import Feed
 from streamlearn.console.history import History
+from streamlearn.console.page import build_page, content_security_policy
 from streamlearn.console.status import Status
 
-PAGE = files("streamlearn.console").joinpath("page.html").read_text(encoding="utf-8")
 
-
-def make_app(state: Callable[[], Status], registry: CollectorRegistry, history: History) -> ASGIApp:
+def make_app(
+    state: Callable[[], Status], registry: CollectorRegistry, history: History, feed: Feed
+) -> ASGIApp:
     """Return the console as an ASGI application.
 
     ========================  ======================================================================
     ``/``                     the live page
     ``/api/status``           ``Status`` as JSON
-    ``/api/history``          the scores so far, as JSON
+    ``/api/history``          ``Past`` as JSON: the points of the past hour, and the drift alarms
+    ``/api/events``           server-sent events: ``Status`` whenever there is a new one; ``end`` at the end
     ``/metrics``              Prometheus text, or OpenMetrics where the client asks for it
     ``/healthz``              200 while the belt goes round, else 503 with the reasons
     ``/readyz``               200 while there is an assignment and the belt moves, else 503 likewise
@@ -48,8 +46,8 @@ def make_app(state: Callable[[], Status], registry: CollectorRegistry, history: 
         Takes the picture. Called on a worker thread, at any time, several at once.
     registry
         What ``/metrics`` shows.
-    history
-        What ``/api/history`` shows; somebody else fills it.
+    history, feed
+        What ``/api/history`` and ``/api/events`` show; somebody else fills them.
     """
 
     # Plain functions: Starlette runs them on worker threads, so a slow scrape holds up no health check.
@@ -60,7 +58,7 @@ def make_app(state: Callable[[], Status], registry: CollectorRegistry, history: 
         return _json(state())
 
     def past(_request: Request) -> Response:
-        return _json(history.points())
+        return _json(history.past())
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -74,10 +72,11 @@ def make_app(state: Callable[[], Status], registry: CollectorRegistry, history: 
         picture = state()
         return _verdict({"ready": picture.ready, "reasons": picture.unready}, ok=picture.ready)
 
-    routes = {
+    routes: dict[str, Any] = {
         "/": page,
         "/api/status": status,
         "/api/history": past,
+        "/api/events": feed,
         "/metrics": metrics,
         "/healthz": healthz,
         "/readyz": readyz,
@@ -87,22 +86,7 @@ def make_app(state: Callable[[], Status], registry: CollectorRegistry, history: 
     )
 
 
-def content_security_policy(page: str) -> str:
-    """Return the policy under which a page may run its own inline script and style and nothing else.
-
-    >>> content_security_policy("<style>a{}</style>")
-    "default-src 'none'; style-src 'sha256-X1RutGBrXCt9KkSaXMK7tHftWiRscFHOhxsS8tv8hBk='; ..."
-    """
-    directives = ["default-src 'none'"]
-    for directive, tag in (("style-src", "style"), ("script-src", "script")):
-        inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)
-        if inline:
-            hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inline)
-            directives.append(f"{directive} " + " ".join(f"'sha256-{digest}'" for digest in hashes))
-    directives += ["connect-src 'self'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
-    return "; ".join([*directives, "frame-ancestors 'none'"])
-
-
+PAGE = build_page()
 _POLICY = content_security_policy(PAGE)
 
 _HEADERS = {
@@ -136,6 +120,10 @@ def _verdict(body: dict[str, Any], *, ok: bool) -> Response:
     return answer
 
 
+def encode_json(body: Any) -> bytes:
+    """Return JSON in one line; NaN is null, which is what JSON has for a metric that is not defined yet."""
+    return msgspec.json.encode(body)
+
+
 def _json(body: Any) -> Response:
-    # msgspec writes NaN as null, which is what JSON has for a metric that is not defined yet.
-    return Response(msgspec.json.encode(body), media_type="application/json")
+    return Response(encode_json(body), media_type="application/json")

@@ -13,13 +13,13 @@ from threading import Event, Thread
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from streamlearn.console.app import make_app
+from streamlearn.console.app import encode_json, make_app
+from streamlearn.console.feed import Feed
 from streamlearn.console.history import History
 from streamlearn.console.status import Status
 from streamlearn.errors import ConfigError
 
-# The page asks as often; more often would show nothing new.
-SAMPLE_EVERY_SECONDS = 1.0
+SAMPLE_EVERY_SECONDS = 1.0  # as often as the daemon takes a picture; more often would show nothing new
 # A few pages, Prometheus and health checks need a handful. A flood is answered 503, so that it cannot
 # take the file descriptors that Kafka and checkpoints need.
 CONNECTIONS_MAX = 128
@@ -39,6 +39,8 @@ class Console:
         the belt, or a belt that hangs could not be seen to hang.
     registry
         What ``/metrics`` shows.
+    sample_every_seconds
+        How often the picture goes to the pages that are open, and into the history.
 
     >>> state = lambda: Status("flights", "binary", "stream", "leader")
     >>> console = Console("127.0.0.1", 0, state, CollectorRegistry())
@@ -49,17 +51,25 @@ class Console:
     """
 
     def __init__(
-        self, host: str, port: int, state: Callable[[], Status], registry: CollectorRegistry
+        self,
+        host: str,
+        port: int,
+        state: Callable[[], Status],
+        registry: CollectorRegistry,
+        *,
+        sample_every_seconds: float = SAMPLE_EVERY_SECONDS,
     ) -> None:
         self._host = host
         self._port = port
         self._state = state
+        self._sample_every_seconds = sample_every_seconds
         self._history = History()
+        self._feed = Feed()
         self._socket: socket.socket | None = None
         self._stopping = Event()
         self._server = _Server(
             uvicorn.Config(
-                make_app(state, registry, self._history),
+                make_app(state, registry, self._history, self._feed),
                 http="h11",
                 loop="asyncio",
                 ws="none",
@@ -87,6 +97,7 @@ class Console:
     def stop(self) -> None:
         """Stop listening; answers under way have a second. Does nothing when not started."""
         self._stopping.set()
+        self._feed.end()
         self._server.should_exit = True
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
@@ -107,8 +118,10 @@ class Console:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def _sample(self) -> None:
-        while not self._stopping.wait(SAMPLE_EVERY_SECONDS):
-            self._history.add(self._state())
+        while not self._stopping.wait(self._sample_every_seconds):
+            picture = self._state()
+            self._history.add(picture)
+            self._feed.publish(encode_json(picture))
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from streamlearn.happenings import Happening
+
 Role = Literal["leader", "standby", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """This worker among those of its group."""
+
+    host: str
+    process_id: int
+    version: str  # of streamlearn
+    group: str | None  # None: local files, there is no group
+    assigned_partitions: int  # by the group
+    owned_shards: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +35,7 @@ class PartitionStatus:
     next_offset: int | None  # the next message to learn from; None: another worker knows
     lag_events: int | None  # None: the end is not known yet
     shard: str | None  # which shard here learns from it; None: another worker does
+    assigned: bool = True  # whether the group gave it to this worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +48,8 @@ class ModelStatus:
     cumulative: dict[str, float] = field(default_factory=dict)  # metric -> value since the beginning
     sliding: dict[str, float] = field(default_factory=dict)  # metric -> value over the window
     fading: dict[str, float] = field(default_factory=dict)  # metric -> value with older events weighing less
-    # ``verdicts``, ``calibration`` and ``slices``, as in the summary; none of a baseline
-    scores: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)  # verdicts, calibration, slices, as in the summary
+    engine_why: str | None = None  # why it is not compiled, where that was an option
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class DriftAlarm:
     topic: str
     partition: int
     offset: int
+    signal: str = "error"  # what moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,28 @@ class CheckpointStatus:
     timestamp_seconds: float  # when it became durable, seconds since 1970
     size_bytes: int
     path: str
+    seconds: float = 0.0  # how long writing it took
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedStatus:
+    """The last event that was rejected for a reason."""
+
+    topic: str
+    partition: int
+    offset: int
+    detail: str
+    size_bytes: int | None  # None: a tombstone
+    text: str  # the first of its bytes as one line of text; what does not print stands as an escape
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """A stage of the belt, since this process started."""
+
+    stage: str
+    batches: int
+    seconds: float
 
 
 # What the page shows of drift: enough for a year of weekly changes, and a bounded answer.
@@ -66,7 +104,7 @@ DRIFT_ALARMS_MAX = 50
 class Status:
     """One picture of the daemon.
 
-    ``unhealthy`` and ``unready`` say why not; empty means yes.
+    ``unhealthy`` and ``unready`` say why not; empty means yes. ``labels`` are shown where there are any.
 
     >>> status = Status("flights", "binary", "stream", "member", unready=("no partition is assigned",))
     >>> status.healthy, status.ready
@@ -79,11 +117,14 @@ class Status:
     role: Role
     unhealthy: tuple[str, ...] = ()
     unready: tuple[str, ...] = ()
+    at_seconds: float = 0.0  # when the picture was taken, seconds since 1970
     uptime_seconds: float = 0.0
+    worker: WorkerStatus | None = None
     events_read: int = 0
     events_learned: int = 0
     events_rejected: int = 0
     events_per_second: float = 0.0
+    remaining_events: int | None = None  # of a bounded read, at most; None: not known
     event_time_seconds: float | None = None  # the largest event time learned; None: nothing yet
     window_events: int = 0  # over how many events the sliding metrics go
     partitions: tuple[PartitionStatus, ...] = ()
@@ -92,7 +133,12 @@ class Status:
     drift_alarms_total: int = 0
     drift_alarms: tuple[DriftAlarm, ...] = ()  # the last ones, oldest first
     rejections: dict[str, int] = field(default_factory=dict)  # reason -> events
+    rejected_samples: dict[str, RejectedStatus] = field(default_factory=dict)  # reason -> the last one
+    labels: dict[str, float] = field(default_factory=dict)  # delay and coverage, unit last: delay_p50_seconds
     checkpoints: tuple[CheckpointStatus, ...] = ()
+    checkpoints_total: int = 0
+    stages: tuple[StageStatus, ...] = ()
+    happenings: tuple[Happening, ...] = ()  # the last ones, oldest first
 
     def __post_init__(self) -> None:
         assert len(self.drift_alarms) <= DRIFT_ALARMS_MAX, "more drift alarms than a page should hold"

@@ -11,14 +11,13 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from streamlearn.console import server
 from streamlearn.console.server import Console
 from streamlearn.console.status import Status
 from streamlearn.errors import ConfigError, ExitCode
 
 
 def status() -> Status:
-    return Status("flights", "binary", "stream", "leader", event_time_seconds=1.0)
+    return Status("flights", "binary", "stream", "leader", at_seconds=1.0, event_time_seconds=1.0)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -85,14 +84,30 @@ def test_an_answer_that_hangs_holds_up_neither_health_nor_the_end() -> None:
         release.set()
 
 
-def test_scores_are_sampled_without_anybody_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "SAMPLE_EVERY_SECONDS", 0.01)
-    console = Console("127.0.0.1", 0, status, CollectorRegistry())
+def test_pictures_are_sampled_without_anybody_looking() -> None:
+    console = Console("127.0.0.1", 0, status, CollectorRegistry(), sample_every_seconds=0.01)
     console.start()
     try:
-        wait_for(lambda: len(httpx.get(f"{console.url}/api/history").json()) == 1)
+        wait_for(lambda: len(httpx.get(f"{console.url}/api/history").json()["points"]) == 1)
     finally:
         console.stop()
+
+
+def test_pages_that_are_open_hear_of_the_end_and_do_not_hold_it_up(caplog: pytest.LogCaptureFixture) -> None:
+    console = Console("127.0.0.1", 0, status, CollectorRegistry(), sample_every_seconds=0.01)
+    console.start()
+    with (
+        socket.create_connection(console.address) as hung,
+        httpx.stream("GET", f"{console.url}/api/events") as events,
+    ):
+        hung.sendall(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        lines = events.iter_lines()
+        assert any(line.startswith('data: {"stream":"flights"') for line in lines)
+        began = time.monotonic()
+        console.stop()
+        assert time.monotonic() - began < 5.0
+        assert "event: end" in list(lines)
+    assert not caplog.records
 
 
 def test_a_taken_port_is_an_error_with_a_remedy() -> None:

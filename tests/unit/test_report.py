@@ -10,6 +10,7 @@ from belt_world import CONFIG, World, events
 from rich.console import Console
 
 from streamlearn.commands.summary import print_summary
+from streamlearn.console.stages import stage_times
 from streamlearn.demo.screen import line, picture
 from streamlearn.report import Observer, model_scores, summary
 
@@ -57,6 +58,36 @@ def test_the_picture_and_the_gauges_say_the_same(world: World) -> None:
     gauge = world.metric("streamlearn_model_metric", model="logistic", metric="accuracy", window="sliding")
     assert gauge == status.models[0].sliding["accuracy"]
     assert status.ready
+
+
+def test_the_last_rejected_event_of_each_reason_can_be_looked_at(tmp_path: Path) -> None:
+    logs = events(40, 1, bad_every=10)
+    key, value, time_ms = logs[0][30]
+    logs[0][30] = (key, b"\xff\x1b[31m" + value, time_ms)
+    for size, text in ((8, "\\xff\\x1b[31m{{"), (0, None)):
+        world = World(tmp_path / str(size), logs, overrides=[f"http.rejected_sample_bytes={size}"]).run()
+        samples = Observer(world.config, world.belt, world.telemetry).observe(1.0).rejected_samples
+        if text is None:
+            assert samples == {}
+            continue
+        last = samples["invalid_utf8"]
+        assert (last.topic, last.partition, last.offset, last.text) == ("events", 0, 30, text)
+        assert last.size_bytes == len(value) + 6
+        assert samples["invalid_json"].offset == 20
+
+
+def test_the_worker_and_its_partitions_are_told(world: World) -> None:
+    status = Observer(world.config, world.belt, world.telemetry).observe(10.0)
+    assert status.worker is not None
+    assert (status.worker.group, status.worker.assigned_partitions) == ("flow", 3)
+    assert status.worker.owned_shards == len(world.belt.lanes)
+    assert all(partition.assigned for partition in status.partitions)
+    assert status.checkpoints_total == world.belt.upkeep.written > 0
+    stages = {each.stage: each for each in stage_times(world.telemetry.registry)}
+    assert {"poll", "decode", "features", "learn", "evaluate"} <= set(stages)
+    learn = world.metric("streamlearn_stage_seconds_sum", stage="learn")
+    assert stages["learn"].seconds == learn > 0
+    assert stages["learn"].batches > 0
 
 
 def test_ready_only_with_an_assignment_and_a_belt_that_moves(tmp_path: Path) -> None:
