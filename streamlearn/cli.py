@@ -129,6 +129,9 @@ def demo(
     ] = "kafka",
     bootstrap_servers: Bootstrap = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the live page; 0 takes a free one.")] = 9464,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="When the flights are over, keep the live page up until Ctrl-C.")
+    ] = False,
     show_config: Annotated[
         bool, typer.Option("--config", help="Print the demo's config, to start your own from, and exit.")
     ] = False,
@@ -145,7 +148,7 @@ def demo(
         raise typer.BadParameter("is kafka or files", param_hint="--source")
     _fix_hash_seed(0)
     options = DemoOptions(
-        events, rate, source == "files", bootstrap_servers, port, quiet=as_json, verbose=verbose
+        events, rate, source == "files", bootstrap_servers, port, stay, quiet=as_json, verbose=verbose
     )
     summary = run_demo(options)
     if as_json:

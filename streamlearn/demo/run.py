@@ -36,6 +36,7 @@ from streamlearn.telemetry import Telemetry
 
 TOPIC = "flights"
 PARTITIONS = 4
+OBSERVE_SECONDS = 0.25  # the whole year passes in some ten seconds
 
 NEXT = """
 Try next:
@@ -48,13 +49,15 @@ Try next:
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """``events``: only the first so many; ``rate``: events a second; ``port``: of the live page."""
+    """``events``: only the first so many; ``rate``: events a second; ``port``: of the live page; ``stay``: go on
+    until told to stop, for who wants to look at the page."""
 
     events: int | None
     rate: float | None
     from_files: bool
     bootstrap_servers: str | None
     port: int
+    stay: bool
     quiet: bool
     verbose: bool
 
@@ -173,14 +176,22 @@ def _learn(
     """Run the daemon over the flights; without an end of its own it ends when all were read."""
     shown = Console(stderr=True) if options.quiet else console
     telemetry = Telemetry(log=configure_logs("console", verbose=True) if options.verbose else None)
+    until_end = until_end and not options.stay
     with Screen(shown, events, quiet=options.quiet) as screen:
 
         def on_status(status: Status) -> None:
             screen.show(status)
-            if not until_end and status.events_read >= events:
+            if not until_end and not options.stay and status.events_read >= events:
                 daemon.stop("the flights are over")
 
-        daemon = Daemon(config, telemetry, until_end=until_end, on_status=on_status, on_url=screen.found_page)
+        daemon = Daemon(
+            config,
+            telemetry,
+            until_end=until_end,
+            on_status=on_status,
+            on_url=screen.found_page,
+            observe_seconds=OBSERVE_SECONDS,
+        )
         with stopping_on_signals(daemon.stop):
             return daemon.run()
 

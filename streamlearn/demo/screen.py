@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from streamlearn.commands.progress import time_left
 from streamlearn.commands.summary import model_table
 from streamlearn.console.status import ModelStatus, Status
 
@@ -39,6 +40,9 @@ class Screen:
         """Say where the live page is."""
         if not self._quiet:
             self._console.print(f"live page: {url}   metrics: {url}/metrics", highlight=False)
+            self._console.print(
+                "  it ends with the demo: --rate 5000 gives more time to watch, --stay keeps it", style="dim"
+            )
 
     def show(self, status: Status) -> None:
         """Show this picture."""
@@ -55,6 +59,7 @@ def picture(status: Status, events: int, width: int) -> RenderableType:
         ProgressBar(total=events, completed=status.events_read, width=40),
         f"{status.events_read:,} of {events:,} events",
         f"[bold]{status.events_per_second:,.0f}[/bold] events/s",
+        time_left(max(0, events - status.events_read), status.events_per_second),
         _day(status),
     )
     lag = sum(partition.lag_events or 0 for partition in status.partitions)
