@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test test-crash test-rebalances stack-test check fmt bench clean test-fuzz
+.PHONY: help setup demo test test-crash test-rebalances test-fuzz stack-test screenshots check fmt bench clean
 
 help:           ## Show this list.
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ stack-test: setup ## Start docker/compose.yaml for real and look at it from outs
 
 test-fuzz: setup ## Hostile bytes at the decoder, by libFuzzer and by chance (FUZZ_SECONDS=600 SEED=3).
 	$(BIN)/python tests/fuzz/fuzz_decode.py --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(SEED),0)
+
+screenshots: setup ## Take docs/screenshots/ anew, of the live page during the demo; needs Chromium.
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/integration/test_page_of_a_daemon.py
 
 check: setup    ## Format, lint, types; changes nothing.
 	$(BIN)/ruff format --check .

@@ -14,25 +14,28 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import waiting
+from chromium_for_tests import Chromium, find_chromium
 from kafka_for_tests import KafkaForTests, NoKafka, kafka_for_tests
 
 from streamlearn.environment import Environment
 
 _LINES = pytest.StashKey[list[str]]()
+_CHROMIUM_LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LINES] = []
+    config.stash[_CHROMIUM_LINES] = []
     # kafka-python reads its own schemas so when it is imported, under Python 3.11 and 3.12.
     config.addinivalue_line("filterwarnings", "ignore:(open|read)_text is deprecated:DeprecationWarning")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash[_LINES]
-    if lines:
-        terminalreporter.section("Apache Kafka")
-        for line in lines:
-            terminalreporter.line(line)
+    for title, key in (("Apache Kafka", _LINES), ("Chromium", _CHROMIUM_LINES)):
+        if config.stash[key]:
+            terminalreporter.section(title)
+            for line in config.stash[key]:
+                terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +68,20 @@ def kafka(pytestconfig: pytest.Config, without_kafka: Callable[[str], None]) -> 
             raise
         lines.append(f"the tests ran on {kafka.bootstrap_servers}, from {kafka.origin}")
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def chromium(pytestconfig: pytest.Config) -> Iterator[Chromium]:
+    """A browser, one for the whole run; without one, tests are skipped on a laptop and fail where ``CI=true``."""
+    binary = find_chromium()
+    if binary is None:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail("no Chromium on the path, and CI=true: apt-get install chromium", pytrace=False)
+        line = "NO CHROMIUM on the path, so tests of the live page were SKIPPED: apt-get install chromium"
+        pytestconfig.stash[_CHROMIUM_LINES] = [line]
+        pytest.skip("no Chromium")
+    with Chromium(binary) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")
