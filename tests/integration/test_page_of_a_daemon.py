@@ -101,7 +101,7 @@ def test_screenshots(page: Page) -> None:
         page.prefer(dark=dark)
         page.resize(width, 1000)
         page.eventually(f"innerWidth === {width} && modelsChart.plot.width < {width}")
-        page.resize(width, min(int(page.evaluate("document.documentElement.scrollHeight")), 2600))
+        page.resize(width, min(int(page.evaluate("document.documentElement.scrollHeight")), 1700))
         page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 600)))")
         page.screenshot(folder / f"page-{name}.png")
         assert (folder / f"page-{name}.png").stat().st_size > 20_000
