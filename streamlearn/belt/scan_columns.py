@@ -46,6 +46,8 @@ class ScannedBatch:
         self._kept: list[object] = []
         # An odd number of cache lines a column: were it a power of two, all columns would share few sets.
         stride = (count // _FLOATS_A_LINE | 1) * _FLOATS_A_LINE + 2 * _FLOATS_A_LINE
+        # Not asked of the arrays: one without a row (a contract without numbers) says 0.
+        self._stride_bytes = stride * np.dtype(np.int64).itemsize
         self.doubtful_B: Bool_B = np.zeros(count, np.bool_)  # rows of which nothing is known
         self._floats_FB = np.empty((len(floats), stride))
         self._times_us_B = timestamps_us.copy()
@@ -63,7 +65,7 @@ class ScannedBatch:
             self._times_us_B.ctypes.data,
             self._text_at_TB.ctypes.data,
             self._text_length_TB.ctypes.data,
-            self._floats_FB.strides[0],
+            self._stride_bytes,
             self._float_nulls_F.ctypes.data,
             self._text_nulls_T.ctypes.data,
             self.doubtful_B.ctypes.data,
