@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, assert_never
 
 from streamlearn.belt.bad_input import InputWatch
 from streamlearn.belt.categories import CategoryBound
 from streamlearn.belt.checkpointing import CheckpointWriter
-from streamlearn.belt.classes import ClassIndex
+from streamlearn.belt.classes import ClassIndex, token
 from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.drift import DriftMonitor
 from streamlearn.belt.evaluate import Evaluator, errors_of
 from streamlearn.belt.features import FeatureBuilder
 from streamlearn.belt.guard import GuardedShard
 from streamlearn.belt.intake import Intake
+from streamlearn.belt.labels.decoding import TopicDecoder, label_contract, settled_by_default
+from streamlearn.belt.labels.join import LabelJoin
+from streamlearn.belt.labels.kept import KeptEvents
+from streamlearn.belt.labels.layout import Layout
+from streamlearn.belt.labels.shard import JoiningShard
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.parts import Parts
 from streamlearn.belt.scores.scoreboard import Scoreboard
 from streamlearn.belt.shard import Shard, ShardParts
 from streamlearn.checkpoints.keeper import CheckpointKeeper
+from streamlearn.checkpoints.segments import UnsavedSegments
 from streamlearn.checkpoints.stores import open_store
 from streamlearn.checkpoints.unpickle import loads
-from streamlearn.config import AnyModel, Config, PythonModel, RiverModel, TorchModel
-from streamlearn.contracts import Learner, Membership, Reader
+from streamlearn.config import AnyModel, Config, Labels, PythonModel, RiverModel, TorchModel
+from streamlearn.contracts import Learner, Membership, Reader, Segments
 from streamlearn.environment import Environment
 from streamlearn.events import TopicPartition
 from streamlearn.learners.baseline import baselines
@@ -56,9 +63,10 @@ def assemble(
     StreamlearnError
         Something that the config names cannot be had: each says which and what to do.
     """
-    new_shard = shard_factory(config)
-    probe = new_shard("probe", {})  # a model that cannot be built is refused before anything is opened
-    decoder = JsonDecoder(config.event, config.stream.task)
+    probe = shard_factory(config)(
+        "probe", {}
+    )  # a model that cannot be built is refused before anything is opened
+    decoder = make_decoder(config)
     _tell_engines(config, probe, telemetry)
     # The group takes its time to let a worker in, and kernels to load: both at once. Where they have to be compiled
     # first, which takes a minute, the partitions are better off with those who have them.
@@ -87,7 +95,7 @@ def assemble(
             config.source.chosen.buffer_bytes_max,
         ),
         identify=lambda _reader: identify(),
-        new_shard=new_shard,
+        new_shard=shard_factory(config, store.segments),
         store=store,
         writer=CheckpointWriter(store),
         open_outbox=outlets.open_outbox,
@@ -102,8 +110,22 @@ def assemble(
     return Belt(config, parts, until_end=until_end)
 
 
-def shard_factory(config: Config) -> Callable[[str, Mapping[TopicPartition, int]], Shard]:
-    """Return what makes a new shard of this config, given its name and where its partitions begin."""
+def make_decoder(config: Config) -> JsonDecoder | TopicDecoder:
+    """Return what decodes the events of a config, and its labels where they have a topic of their own."""
+    decoder = JsonDecoder(config.event, config.stream.task)
+    if config.labels is None:
+        return decoder
+    labels = JsonDecoder(label_contract(config.event, config.labels), config.stream.task)
+    return TopicDecoder(decoder, labels, config.topics.index(config.labels.topic))
+
+
+def shard_factory(
+    config: Config, segments: Callable[[str], Segments] = lambda _shard: UnsavedSegments()
+) -> Callable[[str, Mapping[TopicPartition, int]], Shard]:
+    """Return what makes a new shard of this config, given its name and where its partitions begin.
+
+    ``segments`` keeps what waits for its labels; by default, for as long as the process lives.
+    """
     learned_under = learning_config(config)
 
     def new_shard(name: str, next_offsets: Mapping[TopicPartition, int]) -> Shard:
@@ -111,8 +133,13 @@ def shard_factory(config: Config) -> Callable[[str, Mapping[TopicPartition, int]
         models = [make_learner(model, config) for model in config.models]
         trivial = baselines(task)
         learners = [*models, *trivial]
+        classes, join = ClassIndex(config.event, task), None
+        make: Callable[..., Shard] = GuardedShard
+        if config.labels is not None:
+            classes, join = _join(config, config.labels, len(learners), segments(name))
+            make = partial(JoiningShard, label_topic=config.labels.topic)
         parts = ShardParts(
-            classes=ClassIndex(config.event, task),
+            classes=classes,
             features=FeatureBuilder(config.event),
             learners=learners,
             judges={each.name: make_judge(config) for each in learners},
@@ -123,8 +150,9 @@ def shard_factory(config: Config) -> Callable[[str, Mapping[TopicPartition, int]
             errors_of=errors_of,
             categories=CategoryBound(config.event.categorical, config.event.categories_max),
             inputs=InputWatch(config.stream.rejected_ratio_max),
+            labels=join,
         )
-        return GuardedShard(
+        return make(
             name,
             config.stream.name,
             task,
@@ -141,6 +169,17 @@ def shard_factory(config: Config) -> Callable[[str, Mapping[TopicPartition, int]
 def make_judge(config: Config) -> Evaluator:
     """Return the metrics of one learner, of no events yet."""
     return Evaluator(config.stream.task, config.evaluate.window_events, config.evaluate.fading_factor)
+
+
+def _join(config: Config, labels: Labels, learners: int, segments: Segments) -> tuple[ClassIndex, LabelJoin]:
+    """Return the join of a new shard, and its classes, which know the label that an expired event gets."""
+    task, event, default = config.stream.task, config.event, labels.default_label
+    classes = ClassIndex(settled_by_default(event, task, labels), task)
+    default_label = None
+    if default is not None:
+        default_label = float(default if task == "regression" else classes.encode([token(default)])[0])
+    layout = Layout(len(event.numeric), len(event.categorical), learners, task == "regression")
+    return classes, LabelJoin(labels, default_label, KeptEvents(layout, segments))
 
 
 def make_learner(model: AnyModel, config: Config) -> Learner:
@@ -176,7 +215,11 @@ def learning_config(config: Config) -> dict[str, Any]:
         if k not in ("message_bytes_max", "classes_max", "categories_max")
     }
     not_learned = ("engine", "device", "threads")
+    labels = {
+        k: v for k, v in (tree["labels"] or {}).items() if k not in ("topic", "paths", "pending_bytes_max")
+    }
     return {
+        **({"labels": labels} if labels else {}),
         "stream": {k: tree["stream"][k] for k in ("name", "task", "scope", "seed")},
         "event": event,
         "models": [{k: v for k, v in model.items() if k not in not_learned} for model in tree["models"]],
@@ -192,10 +235,12 @@ def make_reader(config: Config) -> tuple[Reader, Callable[[], Mapping[str, Any]]
     if config.source.files is not None:
         from streamlearn.connectors.files import FilesReader
 
-        files = FilesReader(config.source.files)
+        labels = None if config.labels is None else (config.labels.topic, config.labels.paths)
+        files = FilesReader(config.source.files, labels)
         return files, files.identity
     kafka = config.source.kafka
     assert kafka is not None
+    kafka = kafka.model_copy(update={"topics": config.topics})  # the group has those of the events alone
     match kafka.client:
         case "confluent-kafka":
             from streamlearn.connectors.kafka_reader import KafkaReader

@@ -132,6 +132,13 @@ def demo(
     stay: Annotated[
         bool, typer.Option("--stay", help="When the flights are over, keep the live page up until Ctrl-C.")
     ] = False,
+    delayed_labels: Annotated[
+        bool,
+        typer.Option(
+            "--delayed-labels",
+            help="Whether a flight was late comes when it has landed, on a topic of its own.",
+        ),
+    ] = False,
     show_config: Annotated[
         bool, typer.Option("--config", help="Print the demo's config, to start your own from, and exit.")
     ] = False,
@@ -142,13 +149,21 @@ def demo(
     from streamlearn.demo.run import DemoOptions, config_text, run_demo
 
     if show_config:
-        typer.echo(config_text(), nl=False)
+        typer.echo(config_text(delayed_labels=delayed_labels), nl=False)
         return
     if source not in ("kafka", "files"):
         raise typer.BadParameter("is kafka or files", param_hint="--source")
     _fix_hash_seed(0)
     options = DemoOptions(
-        events, rate, source == "files", bootstrap_servers, port, stay, quiet=as_json, verbose=verbose
+        events,
+        rate,
+        source == "files",
+        bootstrap_servers,
+        port,
+        stay,
+        quiet=as_json,
+        verbose=verbose,
+        delayed_labels=delayed_labels,
     )
     summary = run_demo(options)
     if as_json:

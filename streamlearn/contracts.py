@@ -214,6 +214,10 @@ class ShardState:
     # published under the claim that the store holds by then, which is another one where the same worker let
     # the shard go and took it up again meanwhile.
     epoch: int | None = field(default=None, compare=False)
+    segments: tuple[str, ...] = ()  # sealed segments that its parts refer to (docs/labels.md)
+    segments_from: int = field(
+        default=0, compare=False
+    )  # no segment before this row is needed; not read back
 
 
 class Store(Protocol):
@@ -293,3 +297,33 @@ class DeadLetterSink(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+# ------------------------------------------------------------------------ kept events (docs/labels.md)
+
+
+class Mapped(Protocol):
+    """A file that is read where it lies."""
+
+    @property
+    def content(self) -> memoryview:
+        """The whole of it; valid for as long as this object, whatever becomes of the file."""
+        ...
+
+    def rest(self) -> None:
+        """Let go of the memory that reading took; the content comes back from the disk when it is looked at."""
+        ...
+
+
+class Segments(Protocol):
+    """Keeps the sealed segments of one shard."""
+
+    def seal(self, name: str, content: bytes) -> Mapped:
+        """Keep a segment, and return it. It is durable with the first checkpoint that refers to it.
+        Raises CheckpointError."""
+        ...
+
+    def open(self, name: str) -> Mapped:
+        """Return a segment that a checkpoint refers to, once it has verified.
+        Raises CheckpointCorrupt."""
+        ...

@@ -7,7 +7,8 @@
     │   ├── TopicMissing        a configured topic does not exist
     │   ├── OffsetGap           the checkpoint points outside the log
     │   ├── Fenced              another worker has taken a shard over; this one lets it go
-    │   └── TooManyRejected     what comes in is not what the event contract says
+    │   ├── TooManyRejected     what comes in is not what the event contract says
+    │   └── TooManyPending      more waits for labels than may, and a bounded read cannot pause
     ├── CheckpointError         state cannot be loaded or written           exit 4
     │   ├── CheckpointCorrupt   a file does not verify
     │   ├── CheckpointRefused   config or version cannot continue it
@@ -92,6 +93,10 @@ class OffsetGap(SourceError):
 
 
 class TooManyRejected(SourceError):
+    pass
+
+
+class TooManyPending(SourceError):
     pass
 
 

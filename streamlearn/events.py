@@ -66,6 +66,9 @@ class Reason(IntEnum):
     BAD_TIME = 16
     NON_FINITE_LEARNING = 17  # a model was no longer finite after it had learned the event; undone
     LEARNER_FAILED = 18  # a model raised on the event; undone; only under stream.on_learner_error = "reject"
+    DUPLICATE_ID = (
+        19  # another event of this id still waits for its label, or is remembered; only under [labels]
+    )
 
     @property
     def label(self) -> str:
@@ -202,3 +205,8 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.version_B)
+
+    def rows(self, row_B: Bool_B) -> Predictions:
+        """Return what was said of these events."""
+        columns = (self.version_B, self.class_B, self.probability_BC, self.value_B)
+        return Predictions(*(None if column is None else column[row_B] for column in columns))  # type: ignore[arg-type]

@@ -257,4 +257,38 @@ METRICS: tuple[Metric, ...] = (
         "events",
         ("feature",),
     ),
+    Metric(
+        "streamlearn_waited_events_total",
+        "counter",
+        "Events that wait for a label no longer, by why: it came (resolved), it did not and the event was dropped "
+        "(expired) or learned with labels.on_expiry (defaulted).",
+        "events",
+        ("outcome",),
+    ),
+    Metric(
+        "streamlearn_labels_total",
+        "counter",
+        "Labels from a topic of their own, by what became of them (docs/labels.md).",
+        labels=("outcome",),
+    ),
+    Metric("streamlearn_pending_events", "gauge", "Events that wait for their labels.", "events"),
+    Metric(
+        "streamlearn_pending_bytes",
+        "gauge",
+        "Bytes of events that wait for their labels or are remembered, on disk and in memory.",
+        "bytes",
+    ),
+    Metric(
+        "streamlearn_pending_full",
+        "gauge",
+        "Shards that keep as much as labels.pending_bytes_max allows: no events are read for them.",
+    ),
+    Metric("streamlearn_early_labels", "gauge", "Labels that came first and wait for their events."),
+    Metric(
+        "streamlearn_label_delay_seconds",
+        "gauge",
+        "How long labels took after their events, in event time: quantiles over the shards' life, within 4.5%.",
+        "seconds",
+        ("quantile",),
+    ),
 )

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streamlearn.assemble import make_reader, shard_factory
-from streamlearn.belt.decode import JsonDecoder
+from streamlearn.assemble import make_decoder, make_reader, shard_factory
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.lane import MERGE_PART, Lane
 from streamlearn.belt.placing import BEGAN_AT, began_at, place, shards_to_own
@@ -75,7 +74,7 @@ def replay(config: Config, options: ReplayOptions, environment: Environment) -> 
     reader, identify = make_reader(config)
     intake = Intake(
         reader,
-        JsonDecoder(config.event, config.stream.task),
+        make_decoder(config),
         config.source.chosen.poll_events,
         config.source.chosen.buffer_bytes_max,
         threaded=False,
@@ -94,7 +93,7 @@ def replay(config: Config, options: ReplayOptions, environment: Environment) -> 
 def _choose(
     config: Config, partitions: list[TopicPartition], shard: str | None
 ) -> tuple[str, tuple[TopicPartition, ...]]:
-    shards = shards_to_own(config.stream, partitions, partitions)
+    shards = shards_to_own(config.stream, partitions, partitions, config.label_topic)
     name = shard or (next(iter(shards)) if len(shards) == 1 else None)
     if name is None or name not in shards:
         what = "which shard is to be rebuilt?" if name is None else f"there is no shard {name!r}"

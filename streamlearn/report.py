@@ -8,7 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from streamlearn import __version__
+from streamlearn.belt.labels.delays import DELAYS_SIZE, delay_quantiles
+from streamlearn.belt.labels.shard import JoiningShard
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.scores.kappa import kappas
 from streamlearn.belt.scores.scoreboard import Scoreboard
@@ -29,6 +33,8 @@ from streamlearn.console.status import (
 from streamlearn.events import TopicPartition
 from streamlearn.logs import without_credentials
 from streamlearn.telemetry import Telemetry
+
+DELAY_QUANTILES = {"0.5": 0.5, "0.9": 0.9, "0.99": 0.99}
 
 
 class Rate:
@@ -164,9 +170,23 @@ class Observer:
         self._telemetry.member_counted(
             commits_refused=member.commits_failed, revokes_over_budget=member.revokes_over_budget
         )
+        if self._config.labels is not None:
+            self._count_labels()
         for feature in self._config.event.categorical:
             sizes = [lane.shard.parts.categories.sizes[feature] for lane in self._belt.lanes.values()]
             self._telemetry.categories(feature, max(sizes, default=0))
+
+    def _count_labels(self) -> None:
+        shards = [lane.shard for lane in self._belt.lanes.values()]
+        waits = label_figures(shards)
+        self._telemetry.labels_wait(
+            pending=waits["events_pending"],
+            pending_bytes=waits["pending_bytes"],
+            early=waits["labels_early"],
+        )
+        for name, seconds in waits["delay_seconds"].items():
+            if seconds is not None:
+                self._telemetry.label_delay(name, seconds)
 
     def _unready(self) -> tuple[str, ...]:
         holdings = self._belt.holdings
@@ -177,6 +197,11 @@ class Observer:
             reasons.append("the broker is away")
         if self._belt.upkeep.failing is not None:
             reasons.append(f"no checkpoint can be written, and the belt stands: {self._belt.upkeep.failing}")
+        reasons += [
+            f"{name} keeps as much as labels.pending_bytes_max: reading events pauses until labels come"
+            for name, lane in self._belt.lanes.items()
+            if not lane.shard.takes_events
+        ]
         if holdings.is_standby:
             reasons.append("standby: another worker learns")
         elif not holdings.assigned:
@@ -332,4 +357,38 @@ def summary(config: Config, belt: Belt, seconds: float) -> dict[str, Any]:
         ],
         "drift_alarms": totals.drift_alarms,
         "checkpoints_written": totals.checkpoints_written,
+        **_of_labels(config, belt),
+    }
+
+
+def _of_labels(config: Config, belt: Belt) -> dict[str, Any]:
+    """Return what the summary says of labels, where they have a topic of their own."""
+    if config.labels is None:
+        return {}
+    figures = label_figures([lane.shard for lane in belt.lanes.values()])
+    return {"labels": {**belt.totals.labels, **figures}}
+
+
+def label_figures(shards: Sequence[Shard]) -> dict[str, Any]:
+    """Return what waits in some shards, how many of their events have a label, and how long labels took.
+
+    ``coverage`` is the share of accepted events whose label came; ``None`` before there are any.
+    """
+    joining = [shard for shard in shards if isinstance(shard, JoiningShard)]
+    pending = sum(shard.events_pending for shard in joining)
+    resolved = sum(
+        shard.counters["events_resolved"] + shard.counters["labels_late_learned"] for shard in joining
+    )
+    events = sum(shard.counters["events_unlabelled"] for shard in joining)
+    delays = sum((shard.join.delays for shard in joining), np.zeros(DELAYS_SIZE, np.int64))
+    quantiles = delay_quantiles(delays, list(DELAY_QUANTILES.values()))
+    return {
+        "events_pending": pending,
+        "labels_early": sum(len(shard.join.early) for shard in joining),
+        "pending_bytes": sum(shard.join.kept.nbytes for shard in joining),
+        "coverage": resolved / events if events else None,
+        "delay_seconds": {
+            name: None if np.isnan(seconds) else float(seconds)
+            for name, seconds in zip(DELAY_QUANTILES, quantiles, strict=True)
+        },
     }

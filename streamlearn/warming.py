@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import msgspec
 import pyarrow as pa
 
-from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.shard import Shard
 from streamlearn.config import Config
 from streamlearn.events import RAW_SCHEMA
@@ -21,12 +20,19 @@ MESSAGES = 8  # enough for the decoder to take its fast route
 WARMED = ("compiled", "baseline")
 
 
+class Decoder(Protocol):
+    @property
+    def engine(self) -> Literal["scanner", "msgspec"]: ...
+
+    def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch: ...
+
+
 def is_quick() -> bool:
     """Return whether warming up only loads what is on the disk, within a second, or has to compile."""
     return is_compiled()
 
 
-def warm_up(config: Config, decoder: JsonDecoder, probe: Shard, telemetry: Telemetry) -> None:
+def warm_up(config: Config, decoder: Decoder, probe: Shard, telemetry: Telemetry) -> None:
     """Take a few made-up events the whole way through decoder and shard; both are as good as new, or thrown away.
 
     Parameters
@@ -48,27 +54,39 @@ def warm_up(config: Config, decoder: JsonDecoder, probe: Shard, telemetry: Telem
 
 
 def _made_up(config: Config) -> pa.RecordBatch:
-    """Return raw messages that the event contract accepts, with both or several labels among them."""
+    """Return raw messages that the contracts accept, with both or several labels among them."""
     event = config.event
     fields: dict[str, Any] = dict.fromkeys(event.numeric, 0.5) | dict.fromkeys(event.categorical, "a")
-    if event.id is not None:
-        fields.setdefault(event.id, 1)
     if event.time is not None:
         fields.setdefault(event.time, "2020-01-01T00:00:00Z" if event.time_format == "iso8601" else 0)
-    labels: tuple[Any, ...] = event.classes or {"multiclass": ("a", "b"), "regression": (0.5, 1.5)}.get(
+    classes: tuple[Any, ...] = event.classes or {"multiclass": ("a", "b"), "regression": (0.5, 1.5)}.get(
         config.stream.task, (False, True)
     )
-    values = []
-    for number in range(MESSAGES):
+    labels = [classes[number % len(classes)] for number in range(MESSAGES)]
+    topic = next(number for number, name in enumerate(config.topics) if name != config.label_topic)
+    made = []
+    for number, label in enumerate(labels):
+        made.append((topic, number, fields.copy()))
+        if event.id is not None:
+            made[-1][2].setdefault(event.id, number)
         if event.label is not None:
-            fields[event.label] = labels[number % len(labels)]
-        values.append(msgspec.json.encode(fields))
+            made[-1][2][event.label] = label
+    if config.labels is not None:
+        contract = config.labels
+        for number, label in enumerate(labels):
+            message = {contract.id: number, contract.label: label}
+            if contract.time is not None:
+                message.setdefault(
+                    contract.time, "2020-01-01T00:00:00Z" if contract.time_format == "iso8601" else 0
+                )
+            made.append((config.topics.index(contract.topic), number, message))
+    topics, offsets, messages = zip(*made, strict=True)
     columns = {
-        "topic": [0] * MESSAGES,
-        "partition": [0] * MESSAGES,
-        "offset": range(MESSAGES),
-        "timestamp_ms": [0] * MESSAGES,
-        "key": [None] * MESSAGES,
-        "value": values,
+        "topic": topics,
+        "partition": [0] * len(made),
+        "offset": offsets,
+        "timestamp_ms": [0] * len(made),
+        "key": [None] * len(made),
+        "value": [msgspec.json.encode(message) for message in messages],
     }
     return pa.RecordBatch.from_pydict(columns, schema=RAW_SCHEMA)

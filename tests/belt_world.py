@@ -13,9 +13,8 @@ from typing import Any
 from memory_source import MemoryMembership, MemoryReader, Row
 from memory_transactions import MemoryTransactions
 
-from streamlearn.assemble import shard_factory
+from streamlearn.assemble import make_decoder, shard_factory
 from streamlearn.belt.checkpointing import CheckpointWriter
-from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.parts import Parts
@@ -55,6 +54,23 @@ pipeline = [{ use = "compose.Select", keys = ["a", "b"] }, "preprocessing.Standa
 topic = "predictions"
 """
 
+DELAYED = (
+    CONFIG.replace('label = "y"\n', "")
+    + """
+[labels]
+topic = "labels"
+id = "of"
+label = "y"
+time = "t"
+time_format = "epoch_milliseconds"
+wait = "2s"
+on_expiry = false
+on_late_label = "learn"
+on_correction = "learn"
+early_max = 20
+"""
+)
+
 TORCH = """
 [[models]]
 name = "mlp"
@@ -83,6 +99,33 @@ def events(count: int, partitions: int, seed: int = 0, *, bad_every: int = 0) ->
             value = b"{" + value
         logs[draw.randrange(partitions)].append((str(number).encode(), value, number))
     return logs
+
+
+def delayed(
+    logs: Mapping[int, Sequence[Row]], seed: int = 0
+) -> tuple[dict[int, list[Row]], dict[int, list[Row]]]:
+    """Return logs of the same events without labels, and logs of their labels: late, early, twice, corrected, never."""
+    draw = random.Random(seed)
+    without: dict[int, list[Row]] = {}
+    labels: dict[int, list[Row]] = {}
+    for partition, rows in logs.items():
+        without[partition] = []
+        told: list[tuple[int, Row]] = []
+        for key, value, timestamp_ms in rows:
+            assert value is not None
+            if not value.startswith(b'{"'):
+                without[partition].append((key, value, timestamp_ms))
+                continue
+            event = json.loads(value)
+            y = event.pop("y")
+            without[partition].append((key, json.dumps(event).encode(), timestamp_ms))
+            for _ in range(draw.choice([0, 1, 1, 1, 1, 2]) if y is not None else 0):
+                at = event["t"] + draw.choice([-30, 5, 100, 800, 1500, 3000, 6000])
+                answer = y if draw.random() > 0.1 else not y
+                label = json.dumps({"of": event["id"], "t": at, "y": answer}).encode()
+                told.append((at, (key, label, timestamp_ms)))
+        labels[partition] = [row for _, row in sorted(told, key=lambda each: each[0])]
+    return without, labels
 
 
 @dataclass
@@ -130,24 +173,26 @@ class World:
         until_end: bool = True,
         assigned: Sequence[int] | None = None,
         transactions: MemoryTransactions | None = None,
+        labels: Mapping[int, Sequence[Row]] | None = None,
     ) -> None:
         self.folder = folder
         self.config: Config = parse(text, [f"checkpoint.path={folder.as_posix()}", *overrides], {})
-        self.reader = MemoryReader(logs, rows_each)
-        owned = [p for p in self.reader.partitions() if assigned is None or p.partition in assigned]
+        self.reader = MemoryReader(logs, rows_each, labels)
+        events = [p for p in self.reader.partitions() if p.topic != self.config.label_topic]
+        owned = [p for p in events if assigned is None or p.partition in assigned]
         self.membership = MemoryMembership(owned)
         self.telemetry = Telemetry()
         self.predictions, self.letters = _Predictions(), _Letters()
         store = CheckpointKeeper(
             open_store(self.config.checkpoint.path, self.config.stream.name), keep=self.config.checkpoint.keep
         )
-        decoder = JsonDecoder(self.config.event, self.config.stream.task)
+        decoder = make_decoder(self.config)
         self.parts = Parts(
             topics=self.reader.topics,
             membership=self.membership,
             intake=Intake(self.reader, decoder, poll_events, 1 << 24, threaded=threaded),
             identify=lambda _reader: {"cluster_id": "memory"},
-            new_shard=shard_factory(self.config),
+            new_shard=shard_factory(self.config, store.segments),
             store=store,
             writer=CheckpointWriter(store, threaded=threaded),
             open_outbox=lambda shard, partitions: (

@@ -19,10 +19,15 @@ Row = tuple[bytes | None, bytes | None, int]  # key, value, timestamp in millise
 class MemoryReader:
     """Reads ``logs``; a poll takes from one partition after the other, a few rows at a time."""
 
-    topics = ("events",)
-
-    def __init__(self, logs: Mapping[int, Sequence[Row]], rows_each: int = 3) -> None:
+    def __init__(
+        self,
+        logs: Mapping[int, Sequence[Row]],
+        rows_each: int = 3,
+        labels: Mapping[int, Sequence[Row]] | None = None,
+    ) -> None:
         self.logs = {TopicPartition("events", p): list(rows) for p, rows in logs.items()}
+        self.logs |= {TopicPartition("labels", p): list(rows) for p, rows in (labels or {}).items()}
+        self.topics = ("events",) if labels is None else ("events", "labels")
         self.low: dict[TopicPartition, int] = {}
         self.rows_each = rows_each
         self._positions: dict[TopicPartition, int] = {}
@@ -62,7 +67,8 @@ class MemoryReader:
             position = self._positions[partition]
             taken = self.logs[partition][position : position + min(self.rows_each, events_max - len(rows))]
             for offset, (key, value, timestamp_ms) in enumerate(taken, position):
-                rows.append((0, partition.partition, offset, timestamp_ms, key, value))
+                topic = self.topics.index(partition.topic)
+                rows.append((topic, partition.partition, offset, timestamp_ms, key, value))
             self._positions[partition] = position + len(taken)
             if len(rows) >= events_max:
                 break

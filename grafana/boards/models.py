@@ -157,6 +157,48 @@ def learning() -> list[Json]:
     ]
 
 
+def labels() -> list[Json]:
+    waits = [
+        line(f"sum({gauge('streamlearn_pending_events')})", "events that wait for labels"),
+        line(f"sum({gauge('streamlearn_early_labels')})", "labels that wait for events"),
+    ]
+    return [
+        graph(
+            "Labels by what became of them",
+            "Of labels on a topic of their own (docs/labels.md).",
+            "eps",
+            [line(rate("streamlearn_labels_total", "outcome"), "{{outcome}}")],
+            stacked=True,
+        ),
+        graph(
+            "Waits ended",
+            "Resolved: its label came in time.",
+            "eps",
+            [line(rate("streamlearn_waited_events_total", "outcome"), "{{outcome}}")],
+            stacked=True,
+        ),
+        graph("What waits", "On the disk but for the newest.", "short", waits),
+        graph(
+            "Label delay",
+            "Event time; over the shards' life.",
+            "s",
+            [line(f"max by (quantile) ({gauge('streamlearn_label_delay_seconds')})", "{{quantile}}")],
+        ),
+        graph(
+            "Bytes kept",
+            "Events that wait or are remembered, on disk and in memory.",
+            "bytes",
+            [line(gauge("streamlearn_pending_bytes"), "{{instance}}")],
+        ),
+        graph(
+            "Shards that are full",
+            "No events are read for them until labels have come.",
+            "short",
+            [line(gauge("streamlearn_pending_full"), "{{instance}}")],
+        ),
+    ]
+
+
 def dashboard() -> Json:
     """Return the dashboard."""
     return frame.dashboard(
@@ -167,5 +209,6 @@ def dashboard() -> Json:
             "Is it worth its keep?": against_itself(),
             "Has the world changed?": drift(),
             "What does it learn?": learning(),
+            "Do labels come?": labels(),
         },
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamlearn.belt.accounting_kernels import COLUMNS, SEEN, count_sources
-from streamlearn.belt.shard import Alarm, Outcome
+from streamlearn.belt.shard import Alarm, LabelOutcome, Outcome
 from streamlearn.events import Reason, TopicPartition
 from streamlearn.telemetry import Telemetry
 
@@ -44,6 +44,7 @@ class Totals:
     checkpoints_written: int = 0
     rejections: dict[str, int] = field(default_factory=dict)  # by reason
     rejected_samples: dict[str, RejectedSample] = field(default_factory=dict)  # the last one, by reason
+    labels: dict[str, int] = field(default_factory=dict)  # with [labels]: what became of events and labels
     last_alarms: deque[Alarm] = field(default_factory=lambda: deque(maxlen=ALARMS_KEPT))
     event_time_us: int | None = None  # the largest that was learned
 
@@ -81,10 +82,13 @@ class Accounts:
         totals.drift_alarms += len(outcome.alarms)
         totals.last_alarms.extend(outcome.alarms)
         seen = accepted = learned = 0
+        label_topic = None if outcome.labels is None else self._topics[outcome.labels.topic]
         latest_us = totals.event_time_us
         for partition, counts in self._by_partition(outcome):
-            seen += counts.seen
-            accepted += counts.accepted
+            is_label = partition.topic == label_topic
+            if not is_label:
+                seen += counts.seen
+                accepted += counts.accepted
             learned += counts.learned
             if counts.accepted:
                 latest_us = counts.time_us if latest_us is None else max(latest_us, counts.time_us)
@@ -92,16 +96,18 @@ class Accounts:
             self._telemetry.events_learned(
                 partition,
                 learned=counts.learned,
-                predicted=counts.accepted - counts.learned,
+                predicted=0 if is_label else counts.accepted - counts.learned,
                 rejected=counts.seen - counts.accepted,
                 event_time_seconds=counts.time_us / 1e6 if counts.accepted else None,
             )
         totals.events_read += seen
         totals.events_learned += learned
-        totals.events_rejected += seen - accepted
+        totals.events_rejected += seen - accepted  # of labels: see ``Totals.labels``
         totals.event_time_us = latest_us
-        if seen > accepted:
+        if outcome.events_rejected:
             self._by_reason(outcome)
+        if outcome.labels is not None:
+            self._labels(outcome.labels)
         if accepted:
             time_us = outcome.accepted.column("time_us").to_numpy()
             self._telemetry.event_delays(self._clock() - time_us / 1e6)
@@ -128,7 +134,7 @@ class Accounts:
         column = outcome.events.column
         topic_B, partition_B = column("topic").to_numpy(), column("partition").to_numpy()
         reason_B, time_us = column("reason").to_numpy(), column("time_us").to_numpy()
-        labelled_J = outcome.examples.labelled_B
+        labelled_J = outcome.examples.labelled_B if outcome.labels is None else outcome.labels.learned_J
         while partitions := count_sources(
             topic_B, partition_B, reason_B, time_us, labelled_J, self._partitions, self._counts_S4
         ):
@@ -137,6 +143,13 @@ class Accounts:
         for source in self._counts_S4[:, SEEN].nonzero()[0].tolist():
             topic, number = divmod(source, self._partitions)
             yield TopicPartition(self._topics[topic], number), _Counts(*self._counts_S4[source].tolist())
+
+    def _labels(self, labels: LabelOutcome) -> None:
+        """What became of events and labels, by the shard's own names (docs/labels.md)."""
+        for name, count in labels.counted.items():
+            self.totals.labels[name] = self.totals.labels.get(name, 0) + count
+            if count:
+                self._telemetry.labels_counted(name, count)
 
     def _by_reason(self, outcome: Outcome) -> None:
         reason_B = outcome.events.column("reason").to_numpy()

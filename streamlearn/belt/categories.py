@@ -18,9 +18,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from streamlearn.contracts import Snapshot
 from streamlearn.events import MISSING_CATEGORY, OTHER_CATEGORY, Categorical, Features
+
+Code_BK = npt.NDArray[np.int32]
+
+_MISSING, _OTHER, _FIRST = 0, 1, 2  # how categories are kept: these two, then the known ones in their order
 
 
 class CategoryBound:
@@ -74,6 +79,32 @@ class CategoryBound:
             return features, {}
         return replace(features, categorical=tuple(columns)), overflowed
 
+    def encode(self, features: Features) -> Code_BK:
+        """Return bounded features as codes that mean the same for good: one column a feature.
+
+        >>> bound = CategoryBound(("carrier",), categories_max=2)
+        >>> column = Categorical("carrier", np.array([0, 1], np.int32), ("AA", "UA"))
+        >>> features, _ = bound.bound(Features((), np.zeros((2, 0)), np.zeros((2, 0), np.bool_), (column,)))
+        >>> bound.encode(features).tolist(), bound.decode(np.array([[3], [0]], np.int32))[0].values
+        ([[2], [3]], ('UA', '\\x00missing'))
+        """
+        codes_BK = np.empty((len(features), len(features.categorical)), np.int32)
+        for place, column in enumerate(features.categorical):
+            known = self._known[column.name]
+            kept = np.array([known.code(value) for value in column.values], np.int32)
+            codes_BK[:, place] = kept[column.codes_B] if len(kept) else 0
+        return codes_BK
+
+    def decode(self, codes_BK: Code_BK) -> tuple[Categorical, ...]:
+        """Return what ``encode`` was given, with values local to these events, in the order in which they show."""
+        columns = []
+        for place, (name, known) in enumerate(self._known.items()):
+            shown, first, codes_B = np.unique(codes_BK[:, place], return_index=True, return_inverse=True)
+            order = np.argsort(first)
+            values = tuple(known.value(code) for code in shown[order].tolist())
+            columns.append(Categorical(name, np.argsort(order).astype(np.int32)[codes_B], values))
+        return tuple(columns)
+
     def _bounded(self, column: Categorical) -> tuple[Categorical, int]:
         known = self._known[column.name]
         if any(value not in known for value in column.values):
@@ -122,17 +153,27 @@ class _Known:
     """The known categories of one feature; as bytes, too, so that a snapshot is one copy."""
 
     def __init__(self) -> None:
-        self._values: set[str] = {MISSING_CATEGORY}
+        self._codes: dict[str, int] = {MISSING_CATEGORY: _MISSING}
+        self._values: list[str] = []
         self.text = bytearray()
         self.ends: list[int] = []
 
     def __contains__(self, value: str) -> bool:
-        return value in self._values
+        return value in self._codes
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def add(self, value: str) -> None:
-        self._values.add(value)
+        self._codes[value] = _FIRST + len(self._values)
+        self._values.append(value)
         self.text += value.encode()
         self.ends.append(len(self.text))
+
+    def code(self, value: str) -> int:
+        return self._codes.get(value, _OTHER)
+
+    def value(self, code: int) -> str:
+        if code < _FIRST:
+            return MISSING_CATEGORY if code == _MISSING else OTHER_CATEGORY
+        return self._values[code - _FIRST]

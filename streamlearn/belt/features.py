@@ -44,6 +44,10 @@ class FeatureBuilder:
         self._schema = pa.schema([])  # of the last batch, and where in it the numeric features stand
         self._children_F = np.zeros(0, np.int64)
 
+    @property
+    def numeric_names(self) -> tuple[str, ...]:
+        return self._numeric
+
     def build(self, events: pa.RecordBatch) -> Features:
         """Return the features of accepted events, in their order, and take their values into the means."""
         if events.schema != self._schema:

@@ -13,7 +13,14 @@ from typing import Any
 
 from streamlearn.belt.lane import MERGE_PART, Lane, clocks_of
 from streamlearn.belt.parts import Offsets, Parts
-from streamlearn.belt.placing import BEGAN_AT, began_at, covered_by, place, shards_to_own
+from streamlearn.belt.placing import (
+    BEGAN_AT,
+    began_at,
+    check_copartitioned,
+    covered_by,
+    place,
+    shards_to_own,
+)
 from streamlearn.belt.reading import Reading, highs_of
 from streamlearn.belt.shard import EVENTS_MISSED
 from streamlearn.belt.upkeep import Upkeep
@@ -120,7 +127,8 @@ class Holdings:
         )
 
     def _wanted(self) -> dict[str, tuple[TopicPartition, ...]]:
-        return shards_to_own(self._config.stream, self.assigned, self._all_partitions)
+        label_topic = self._config.label_topic
+        return shards_to_own(self._config.stream, self.assigned, self._all_partitions, label_topic)
 
     def _unwanted(self) -> list[str]:
         """The shards at work that the assignment no longer gives a right to; see ``shards_to_own``."""
@@ -156,6 +164,9 @@ class Holdings:
             return
         intake = self._parts.intake
         partitions = intake.ask(lambda reader: reader.partitions())
+        label_topic = self._config.label_topic
+        if label_topic is not None and self._config.stream.scope == "partition":
+            check_copartitioned(partitions, label_topic)
         if self._until_end and self._ends is None:
             self._ends = intake.ask(lambda reader: highs_of(reader, partitions))
         self._identity = intake.ask(self._parts.identify)
@@ -170,7 +181,8 @@ class Holdings:
             return
         self._role = role
         if role == "standby":
-            self._parts.telemetry.standby(self._all_partitions[0])
+            events = (p for p in self._all_partitions if p.topic != self._config.label_topic)
+            self._parts.telemetry.standby(next(events))
         else:
             self._parts.telemetry.leading()
 

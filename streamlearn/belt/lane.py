@@ -12,7 +12,7 @@ events of each alone, in their order, before it takes any of the next: the same 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,7 @@ class Lane:
         self._idle_wait_seconds = idle_wait_seconds
         self._ready: deque[pa.RecordBatch] = deque()
         self._highs: dict[TopicPartition, int] = {}
+        self._held: frozenset[TopicPartition] = frozenset()
         self.begin(0)
 
     @property
@@ -86,6 +87,7 @@ class Lane:
         self._generation = generation
         self._ready.clear()
         self._positions = dict(self.shard.next_offsets)
+        self._held = frozenset()
         self._later: dict[TopicPartition, list[pa.RecordBatch]] = {}  # read, and behind the present cut
         while self._cuts and all(self.shard.next_offsets[p] >= n for p, n in self._ends_of_cut().items()):
             self._cuts.popleft()
@@ -96,6 +98,15 @@ class Lane:
     def is_replaying(self) -> bool:
         """Whether the shard learns again what the world has seen."""
         return bool(self._cuts) or any(self.shard.next_offsets[p] < n for p, n in self.covered.items())
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it is known where the events end."""
+        return self._ends is not None
+
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        """Of these nothing more is read for now: the merge waits for none of them, whatever they have."""
+        self._held = frozenset(partitions)
 
     def place(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Have these partitions, new ones among them, go on here; ``begin`` then reads all of them."""
@@ -181,6 +192,9 @@ class Lane:
     def _merge_more(self, now: float, events_max: int) -> None:
         while True:
             known_more = frozenset(p for p, high in self._highs.items() if high > self._positions[p])
+            if self._held:
+                known_more -= self._held
+                self._merge.caught_up(self._held)
             merged = self._merge.take(now, frozenset() if self._cuts else known_more, events_max)
             if merged is not None:
                 self._ready.append(merged)

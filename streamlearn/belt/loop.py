@@ -41,7 +41,7 @@ class Belt:
         self._until_end = until_end
         self._events_max = min(FIRST_EVENTS, config.stream.micro_batch_events)
         self.lanes: dict[str, Lane] = {}
-        self.reading = Reading(parts, self.lanes, config.source.chosen.buffer_bytes_max)
+        self.reading = Reading(parts, self.lanes, config.source.chosen.buffer_bytes_max, config.label_topic)
         self.upkeep = Upkeep(config.checkpoint, parts)
         self.holdings = Holdings(config, parts, self.lanes, self.reading, self.upkeep, until_end=until_end)
         self._accounts = Accounts(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from streamlearn.config import Stream
 from streamlearn.contracts import Reader
+from streamlearn.errors import SourceError
 from streamlearn.events import TopicPartition
 from streamlearn.gaps import OnGap, resume_in_log
 
@@ -24,12 +25,16 @@ BEGAN_AT = "began_at"
 
 
 def shards_to_own(
-    stream: Stream, assigned: Collection[TopicPartition], partitions: Sequence[TopicPartition]
+    stream: Stream,
+    assigned: Collection[TopicPartition],
+    partitions: Sequence[TopicPartition],
+    label_topic: str | None = None,
 ) -> dict[str, tuple[TopicPartition, ...]]:
-    """Return the shards of a worker by name, each with its partitions.
+    """Return the shards of a worker by name, each with its partitions, those of labels last.
 
     In stream scope the worker that was assigned the first partition leads and reads all of them; in
-    partition scope each assigned partition is a shard.
+    partition scope each assigned partition is a shard. Partitions of labels are never assigned: they go with
+    their events, in partition scope each with the partition of its number.
 
     >>> first, second = TopicPartition("t", 0), TopicPartition("t", 1)
     >>> stream = Stream(name="s", task="binary", scope="stream")
@@ -39,10 +44,46 @@ def shards_to_own(
     True
     >>> list(shards_to_own(stream.model_copy(update={"scope": "partition"}), [second], [first, second]))
     ['t[1]']
+    >>> label = TopicPartition("a", 1)
+    >>> by_partition = stream.model_copy(update={"scope": "partition"})
+    >>> shards_to_own(by_partition, [second], [label, first, second], "a")["t[1]"] == (second, label)
+    True
     """
+    events = [partition for partition in partitions if partition.topic != label_topic]
+    labels = [partition for partition in partitions if partition.topic == label_topic]
     if stream.scope == "stream":
-        return {stream.name: tuple(partitions)} if partitions and partitions[0] in assigned else {}
-    return {str(partition): (partition,) for partition in partitions if partition in assigned}
+        return {stream.name: (*events, *labels)} if events and events[0] in assigned else {}
+    own: dict[str, tuple[TopicPartition, ...]] = {}
+    for partition in events:
+        if partition in assigned:
+            its = [label for label in labels if label.partition == partition.partition]
+            own[str(partition)] = (partition, *its)
+    return own
+
+
+def check_copartitioned(partitions: Sequence[TopicPartition], label_topic: str) -> None:
+    """See that events and labels have the same partitions, as partition scope needs.
+
+    Raises
+    ------
+    SourceError
+        They do not: a label could never meet its event.
+
+    >>> check_copartitioned([TopicPartition("labels", 0), TopicPartition("t", 0), TopicPartition("t", 1)], "labels")
+    Traceback (most recent call last):
+    ...
+    streamlearn.errors.SourceError: 'labels' has 1 partition, and the events have 2
+      remedy: ...
+    """
+    labels = {p.partition for p in partitions if p.topic == label_topic}
+    events = {p.partition for p in partitions if p.topic != label_topic}
+    if labels != events:
+        raise SourceError(
+            f"{label_topic!r} has {len(labels)} partition{'s' if len(labels) != 1 else ''}, and the events have "
+            f"{len(events)}",
+            remedy='with stream.scope = "partition" a label must be in the partition of its event: give both topics '
+            'as many partitions and one key, or take stream.scope = "stream"',
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from streamlearn.belt.lane import Lane
 from streamlearn.belt.parts import Parts
 from streamlearn.contracts import Reader
-from streamlearn.errors import SourceError
+from streamlearn.errors import SourceError, TooManyPending
 from streamlearn.events import TopicPartition
 
 IDLE_SECONDS = 0.05  # how long a step waits for events when it has none
@@ -28,13 +28,23 @@ class Reading:
         By shard; the belt adds and removes.
     buffer_bytes_max
         Bytes of events that the lanes may hold while they have something to do.
+    label_topic
+        The topic of labels, where they have one.
     """
 
-    def __init__(self, parts: Parts, lanes: Mapping[str, Lane], buffer_bytes_max: int) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        lanes: Mapping[str, Lane],
+        buffer_bytes_max: int,
+        label_topic: str | None = None,
+    ) -> None:
         self._parts = parts
         self._lanes = lanes
         self._buffer_bytes_max = buffer_bytes_max
+        self._label_topic = label_topic
         self._paused: set[TopicPartition] = set()
+        self._full: set[TopicPartition] = set()  # of shards that have no room for more events
         self._asked: Future[dict[TopicPartition, int]] | None = None
         self._ask_at = 0.0
         self.highs: dict[TopicPartition, int] = {}
@@ -48,6 +58,8 @@ class Reading:
     def end(self, lane: Lane) -> None:
         """Read a lane's partitions no longer."""
         self._parts.intake.assign({}, [p for other in self._lanes.values() for p in other.partitions])
+        if self._full.intersection(lane.partitions):
+            self._parts.telemetry.events_resumed(lane.shard.name)
         for partition in lane.partitions:
             self.highs.pop(partition, None)
             self._parts.telemetry.partition_closed(partition)
@@ -56,6 +68,7 @@ class Reading:
     def _resumed(self) -> None:
         """An assignment may have resumed what was paused: pause again what still is too full."""
         self._paused.clear()
+        self._full.clear()
 
     def take_in(self) -> None:
         """Hand what was read to the lanes, unless they hold enough to go on with. Raises what the reader did."""
@@ -80,16 +93,41 @@ class Reading:
             most = max(self._buffer_bytes_max // len(lane.partitions), LANE_BYTES_MIN)
             for partition in lane.partitions if len(lane.partitions) > 1 else ():
                 waiting_bytes = lane.waiting_bytes(partition)
+                if partition in self._full:
+                    continue
                 if partition in self._paused and waiting_bytes < most // 2:
                     resume.append(partition)
                 elif partition not in self._paused and waiting_bytes > most:
                     pause.append(partition)
+        self._hold_events(pause, resume)
         if pause:
             self._parts.intake.ask_later(lambda reader: reader.pause(pause))
             self._paused.update(pause)
         if resume:
             self._parts.intake.ask_later(lambda reader: reader.resume(resume))
             self._paused.difference_update(resume)
+
+    def _hold_events(self, pause: list[TopicPartition], resume: list[TopicPartition]) -> None:
+        """Read no events for shards that keep as many as they may; their labels go on (docs/labels.md)."""
+        for lane in self._lanes.values():
+            events = [p for p in lane.partitions if p.topic != self._label_topic]
+            if lane.shard.takes_events or lane.is_replaying:
+                if self._full.intersection(events):
+                    self._full.difference_update(events)
+                    lane.hold(())
+                    resume += events
+                    self._parts.telemetry.events_resumed(lane.shard.name)
+            elif lane.is_bounded:
+                raise TooManyPending(
+                    f"shard {lane.shard.name} keeps as much as labels.pending_bytes_max allows, and the order of a "
+                    "bounded read is that of time: there is nothing that could go before the next event",
+                    remedy="raise labels.pending_bytes_max, or shorten labels.wait and labels.remember",
+                )
+            elif not self._full.issuperset(events):
+                self._full.update(events)
+                lane.hold(events)
+                pause += events
+                self._parts.telemetry.events_held(lane.shard.name)
 
     def watch_lag(self, now: float) -> None:
         """Ask now and then how far the logs go; the answer comes on the reader's own time."""

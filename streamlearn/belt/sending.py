@@ -16,7 +16,7 @@ from streamlearn.belt.emit import dead_letters, prediction_records
 from streamlearn.belt.shard import Outcome
 from streamlearn.contracts import DeadLetterSink, PredictionSink
 from streamlearn.emission import Covered, Emission
-from streamlearn.events import Bool_B, Predictions, TopicPartition
+from streamlearn.events import Bool_B, TopicPartition
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -64,13 +64,8 @@ def _not_covered(outcome: Outcome, topics: tuple[str, ...], covered: Offsets) ->
         outcome,
         events=outcome.events.filter(pa.array(event_B)),
         accepted=outcome.accepted.filter(pa.array(accepted_B)),
-        predictions={model: _rows(said, accepted_B) for model, said in outcome.predictions.items()},
+        predictions={model: said.rows(accepted_B) for model, said in outcome.predictions.items()},
     )
-
-
-def _rows(said: Predictions, row_B: Bool_B) -> Predictions:
-    columns = (said.version_B, said.class_B, said.probability_BC, said.value_B)
-    return Predictions(*(None if column is None else column[row_B] for column in columns))  # type: ignore[arg-type]
 
 
 def _behind(batch: pa.RecordBatch, topics: tuple[str, ...], covered: Offsets) -> Bool_B:

@@ -24,6 +24,7 @@ from streamlearn.belt.stations import (
     FeatureStation,
     InputStation,
     Judge,
+    LabelStation,
     Monitor,
     Scores,
     SkipsSteps,
@@ -34,6 +35,7 @@ from streamlearn.contracts import Learner, ModelEntry, ShardState, Snapshot
 from streamlearn.errors import CheckpointRefused
 from streamlearn.events import (
     TOO_MANY,
+    Bool_B,
     Examples,
     Float_B,
     Int_B,
@@ -61,6 +63,15 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelOutcome:
+    """What became of a batch's labels, where they come on a topic of their own."""
+
+    topic: int  # of the labels
+    learned_J: Bool_B  # of the accepted rows, labels too: whether a label was learned because of it
+    counted: Mapping[str, int]  # what was added to the shard's counters of events and labels
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a batch of events."""
 
@@ -76,6 +87,7 @@ class Outcome:
     steps_skipped: Mapping[str, int] = field(default_factory=dict)  # by learner: steps that it refused
     overflowed: Mapping[str, int] = field(default_factory=dict)  # by feature: events of a category too many
     stage_seconds: Mapping[str, float] = field(default_factory=dict)  # features, learn, evaluate, drift
+    labels: LabelOutcome | None = None  # with [labels]; then ``accepted`` are events alone
 
     @property
     def events_learned(self) -> int:
@@ -83,7 +95,7 @@ class Outcome:
 
     @property
     def events_rejected(self) -> int:
-        return int(self.events.num_rows - self.accepted.num_rows)
+        return int(np.count_nonzero(self.events.column("reason").to_numpy() != Reason.ACCEPTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,7 @@ class ShardParts:
     errors_of: Callable[[Task, Predictions, Examples], tuple[Int_B, Float_B]]
     categories: CategoryStation
     inputs: InputStation
+    labels: LabelStation | None = None
 
     def stations(self) -> Iterator[tuple[str, Station]]:
         """Everything that holds state, by the name of its part in a checkpoint."""
@@ -113,6 +126,8 @@ class ShardParts:
         for name, monitor in self.monitors.items():
             yield f"drift/{name}", monitor
         yield "scores", self.scores
+        if self.labels is not None:
+            yield "labels", self.labels
 
 
 class Shard:
@@ -153,6 +168,11 @@ class Shard:
         self._skipping = [each for each in parts.learners if isinstance(each, SkipsSteps)]
         self.parts = parts
 
+    @property
+    def takes_events(self) -> bool:
+        """Whether there is room for more events."""
+        return True
+
     def advance(self, events: pa.RecordBatch) -> Iterator[Outcome]:
         """Predict, judge and learn events that follow, in order, on those before.
 
@@ -167,7 +187,7 @@ class Shard:
             yield self._advance(events.slice(settled_at))
 
     def _advance(self, events: pa.RecordBatch) -> Outcome:
-        parts, watch = self.parts, _Stopwatch()
+        parts, watch = self.parts, Stopwatch()
         skipped_before = {each.name: each.batches_skipped for each in self._skipping}
         events, accepted, examples = self._examples(events)
         examples, overflowed = self._bounded(examples)
@@ -246,6 +266,9 @@ class Shard:
         self.counters[EVENTS_LEARNED] += learned
         self.counters[EVENTS_UNLABELLED] += len(examples) - learned
         self.counters[EVENTS_REJECTED] += events.num_rows - len(examples)
+        self._move_offsets(events)
+
+    def _move_offsets(self, events: pa.RecordBatch) -> None:
         topic_B, partition_B = events.column("topic").to_numpy(), events.column("partition").to_numpy()
         offset_B = events.column("offset").to_numpy()
         for source in self.next_offsets:
@@ -284,6 +307,8 @@ class Shard:
             parts={name: part.snapshot() for name, part in self.parts.stations()} | dict(extra),
             config=self._config,
             source=self.source,
+            segments=() if self.parts.labels is None else self.parts.labels.segment_names,
+            segments_from=0 if self.parts.labels is None else self.parts.labels.segments_from,
         )
 
     def check_config(self, state: ShardState) -> None:
@@ -314,7 +339,7 @@ class Shard:
         }
 
 
-class _Stopwatch:
+class Stopwatch:
     """How long each stage took."""
 
     def __init__(self) -> None:

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streamlearn.contracts import Snapshot
-from streamlearn.events import Code_B, Examples, Features, Float_B, Int_B, Label, Predictions
+from streamlearn.events import Categorical, Code_B, Examples, Features, Float_B, Int_B, Label, Predictions
 
 # Over which events a metric is: all, the newest so many, or all with the older ones weighing less.
 WindowName = Literal["cumulative", "sliding", "fading"]
+
+Code_BK = npt.NDArray[np.int32]
 
 
 class Station(Protocol):
@@ -38,6 +42,9 @@ class Classes(Station, Protocol):
 
 
 class FeatureStation(Station, Protocol):
+    @property
+    def numeric_names(self) -> tuple[str, ...]: ...
+
     def build(self, events: pa.RecordBatch) -> Features: ...
 
 
@@ -47,9 +54,23 @@ class CategoryStation(Station, Protocol):
 
     def bound(self, features: Features) -> tuple[Features, Mapping[str, int]]: ...
 
+    def encode(self, features: Features) -> Code_BK: ...
+
+    def decode(self, codes_BK: Code_BK) -> tuple[Categorical, ...]: ...
+
 
 class InputStation(Station, Protocol):
     def note(self, events: pa.RecordBatch) -> None: ...
+
+
+class LabelStation(Station, Protocol):
+    """What waits for its labels."""
+
+    @property
+    def segment_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def segments_from(self) -> int: ...
 
 
 @runtime_checkable

@@ -45,7 +45,7 @@ import platform
 import secrets
 from typing import NoReturn
 
-from streamlearn.checkpoints.names import claim_name, claimed_epoch, version_of
+from streamlearn.checkpoints.names import claim_name, claimed_epoch, first_row_of, version_of
 from streamlearn.checkpoints.places import Place
 from streamlearn.errors import CheckpointFenced, CheckpointLocked
 
@@ -169,7 +169,8 @@ def _is_stale(epoch: int, name: str) -> bool:
     if (claimed := claimed_epoch(name)) is not None:
         return claimed <= epoch
     version = version_of(name)
-    return version is not None and version.epoch < epoch
+    # A segment names no epoch, and whoever sealed it published nothing that refers to it.
+    return first_row_of(name) is not None if version is None else version.epoch < epoch
 
 
 def _fence(shard: str, epoch: int, why: str) -> NoReturn:

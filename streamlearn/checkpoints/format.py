@@ -74,6 +74,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: dict[str, Any]
     source: dict[str, Any]
     sections: list[Section]
+    segments: list[str] | msgspec.UnsetType = msgspec.UNSET  # only where there are any
 
 
 class _AnyVersion(msgspec.Struct, frozen=True):
@@ -120,6 +121,7 @@ def encode(state: ShardState, *, key: bytes | None = None) -> list[Buffer]:
         config=dict(state.config),
         source=dict(state.source),
         sections=sections,
+        segments=list(state.segments) or msgspec.UNSET,
     )
     text = canonical_json(msgspec.to_builtins(header))
     assert msgspec.json.decode(text, type=Header).sections == sections, "what is written reads back"
@@ -163,6 +165,7 @@ def decode(data: bytes | memoryview, *, key: bytes | None = None) -> ShardState:
         parts={name: Snapshot(**fields) for name, fields in parts.items()},
         config=header.config,
         source=header.source,
+        segments=tuple(header.segments or ()),
     )
 
 

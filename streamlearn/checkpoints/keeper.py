@@ -11,11 +11,11 @@ import functools
 import time
 from collections.abc import Callable
 
-from streamlearn.checkpoints.format import decode, encode
+from streamlearn.checkpoints.format import decode, encode, read_header
 from streamlearn.checkpoints.names import Version
 from streamlearn.checkpoints.stores import CheckpointStore
 from streamlearn.checkpoints.unpickle import admitted_by, loads
-from streamlearn.contracts import Published, ShardState
+from streamlearn.contracts import Published, Segments, ShardState
 from streamlearn.errors import CheckpointFenced
 
 
@@ -57,6 +57,7 @@ class CheckpointKeeper:
         self._on_corrupt = on_corrupt
         self._read_back: set[str] = set()
         self._looked: dict[str, tuple[str, ShardState] | None] = {}
+        self._named: dict[str, tuple[str, ...]] = {}  # by checkpoint: the segments that it refers to
 
     def look(self, shard: str) -> ShardState | None:
         """Return the newest checkpoint, owning nothing; ``None`` where there is none that this process has not seen.
@@ -84,6 +85,10 @@ class CheckpointKeeper:
             Others keep claiming it, or the claim could not be written.
         """
         return self._store.claim(shard)
+
+    def segments(self, shard: str) -> Segments:
+        """Return what keeps the segments of a shard that this worker has claimed, until it claims it again."""
+        return self._store.segments(shard)
 
     def release(self, shard: str) -> None:
         """Own a shard no longer: what is still being published fails. Writes nothing."""
@@ -131,10 +136,20 @@ class CheckpointKeeper:
         if state.shard not in self._read_back:
             verify_restorable(b"".join(buffers), key=self._key)
             self._read_back.add(state.shard)
+        if state.segments:
+            self._store.make_durable(state.shard, epoch, state.segments)
         path = self._store.publish(state.shard, Version(epoch, state.sequence), buffers)
         self._store.prune(state.shard, self._keep, epoch)
+        if state.segments_from:
+            self._named[path] = state.segments
+            self._store.prune_segments(state.shard, epoch, state.segments_from, self._names_in)
         nbytes = sum(len(buffer) for buffer in buffers)
         return Published(path, nbytes, time.perf_counter() - began)
+
+    def _names_in(self, path: str, read: Callable[[], bytes]) -> tuple[str, ...]:
+        if path not in self._named:
+            self._named[path] = tuple(read_header(read()).segments or ())
+        return self._named[path]
 
 
 def verify_restorable(data: bytes, *, key: bytes | None = None) -> ShardState:

@@ -3,6 +3,7 @@
     <path>/<stream>/<shard>/<epoch, 8 digits>.claim
     <path>/<stream>/<shard>/<epoch, 8 digits>-<sequence, 16 digits>.checkpoint
     <path>/<stream>/<shard>/<epoch>-<sequence>.checkpoint.corrupt        set aside: it did not verify
+    <path>/<stream>/<shard>/<first row, 16 digits>-<SHA-256>.segment     events that wait for labels
 
 Checkpoints count by (epoch, sequence). Those written before there were epochs, ``<sequence>.checkpoint``,
 are of epoch 0.
@@ -18,6 +19,7 @@ SUFFIX = ".checkpoint"
 CORRUPT_SUFFIX = ".corrupt"
 CLAIM_SUFFIX = ".claim"
 _CHECKPOINT = re.compile(r"(?:(\d{8,})-)?(\d{16})\.checkpoint((?:\.\d+)?\.corrupt)?")
+_SEGMENT = re.compile(r"(\d{16})-([0-9a-f]{64})\.segment")
 _CLAIM = re.compile(r"(\d{8,})\.claim")
 
 
@@ -47,6 +49,23 @@ def version_of(name: str) -> Version | None:
     """
     found = _CHECKPOINT.fullmatch(name)
     return None if found is None else Version(int(found[1] or 0), int(found[2]))
+
+
+def first_row_of(name: str) -> int | None:
+    """Return the first row of a segment; ``None`` where a file is none.
+
+    >>> first_row_of(f"0000000000016384-{64 * 'a'}.segment"), first_row_of("00000003.claim")
+    (16384, None)
+    """
+    found = _SEGMENT.fullmatch(name)
+    return None if found is None else int(found[1])
+
+
+def checksum_of(name: str) -> str:
+    """Return the SHA-256 that a segment's name says, in hexadecimal."""
+    found = _SEGMENT.fullmatch(name)
+    assert found is not None, f"{name} names no segment"
+    return found[2]
 
 
 def is_set_aside(name: str) -> bool:

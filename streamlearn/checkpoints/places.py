@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from streamlearn.checkpoints.arrays import Buffer
-from streamlearn.checkpoints.disk import Disk, Listed
+from streamlearn.checkpoints.disk import Disk, Listed, MappedFile
+from streamlearn.contracts import Mapped
 from streamlearn.errors import CheckpointError
 
 UNFINISHED_PREFIX = "."
@@ -43,6 +45,14 @@ class Place(Protocol):
         """
         ...
 
+    def draft(self, path: str, data: Sequence[Buffer]) -> Draft:
+        """Write a whole file that nobody sees yet, folders included, and that a crash may take back."""
+        ...
+
+    def map(self, path: str) -> Mapped:
+        """Return a file to be read where it lies. Raises FileNotFoundError."""
+        ...
+
     def move(self, path: str, to: str) -> None: ...
 
     def remove(self, path: str) -> None: ...
@@ -52,6 +62,23 @@ class Place(Protocol):
 
         Its ``create`` fails, if whoever began it still lives.
         """
+        ...
+
+
+class Draft(Protocol):
+    """A file on its way; see ``Place.draft``."""
+
+    @property
+    def mapped(self) -> Mapped:
+        """What was written, to be read where it lies, before and after ``finish``."""
+        ...
+
+    def finish(self) -> None:
+        """Give it its name. Durable at return. Raises FileExistsError, and FileNotFoundError when it was discarded."""
+        ...
+
+    def discard(self) -> None:
+        """Have it never been."""
         ...
 
 
@@ -94,9 +121,8 @@ class LocalPlace:
         tried again: the kernel may have dropped the pages and would then report success.
         Raises FileNotFoundError when the unfinished file, or the folder, was removed meanwhile.
         """
-        folder, name = path.rpartition("/")[::2]
-        # Drawn, not counted: the processes of two containers may both have the number 1.
-        unfinished = f"{folder}/{UNFINISHED_PREFIX}{name}.{secrets.token_hex(8)}{UNFINISHED_SUFFIX}"
+        folder = path.rpartition("/")[0]
+        unfinished = _unfinished(path)
         with _typed_errors(path):
             # Step 1.
             self._make_folder(folder)
@@ -104,19 +130,49 @@ class LocalPlace:
                 # Step 2.
                 undo.callback(self._remove_if_there, unfinished)
                 try:
-                    self._write(unfinished, data)
+                    self._disk.close(self._written(unfinished, data, sync=True))
                 except FileNotFoundError:
                     self._durable.clear()  # the folder was moved away: the next file makes it anew
                     raise
                 # Step 3.
                 before_visible()
-                # Step 4.
-                self._give_name(unfinished, path)
-                undo.callback(self._remove_if_there, path)
-                self._remove_if_there(unfinished)
-                # Step 5. Waits for the disk.
-                self._disk.sync_folder(folder)
+                # Steps 4 and 5.
+                self._make_visible(unfinished, path)
                 undo.pop_all()
+
+    def draft(self, path: str, data: Sequence[Buffer]) -> Draft:
+        unfinished = _unfinished(path)
+        with _typed_errors(path):
+            self._make_folder(path.rpartition("/")[0])
+            try:
+                file = self._written(unfinished, data, sync=False)
+            except FileNotFoundError:
+                self._durable.clear()
+                raise
+            return _LocalDraft(self, unfinished, path, file, self._disk.map(unfinished))
+
+    def map(self, path: str) -> Mapped:
+        with _typed_errors(path):
+            return self._disk.map(path)
+
+    def finish(self, unfinished: str, path: str, file: int) -> None:
+        """Make a draft durable and visible; its descriptor is closed in any case."""
+        with _typed_errors(path):
+            try:
+                self._disk.sync(file)  # waits for the disk
+            finally:
+                self._disk.close(file)
+            self._make_visible(unfinished, path)
+
+    def _make_visible(self, unfinished: str, path: str) -> None:
+        """Give what is on the disk its name, which must be free, and see that the name is on the disk, too."""
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._remove_if_there, unfinished)
+            self._give_name(unfinished, path)
+            undo.callback(self._remove_if_there, path)
+            self._remove_if_there(unfinished)
+            self._disk.sync_folder(path.rpartition("/")[0])  # waits for the disk
+            undo.pop_all()
 
     def move(self, path: str, to: str) -> None:
         with _typed_errors(path):
@@ -126,6 +182,10 @@ class LocalPlace:
     def remove(self, path: str) -> None:
         with _typed_errors(path):
             self._remove_if_there(path)
+
+    def close(self, file: int) -> None:
+        with _typed_errors("an unfinished file"):
+            self._disk.close(file)
 
     def discard_unfinished(self, folder: str, is_stale: Callable[[str], bool]) -> None:
         with _typed_errors(folder):
@@ -167,16 +227,19 @@ class LocalPlace:
             return [*made, folder]
         return [folder]
 
-    def _write(self, path: str, data: Sequence[Buffer]) -> None:
+    def _written(self, path: str, data: Sequence[Buffer], *, sync: bool) -> int:
+        """Write a new file, and return its descriptor, which is still open."""
         file = self._disk.open_new(path)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._disk.close, file)
             for buffer in data:
                 rest = memoryview(buffer)
                 while rest:
                     rest = rest[self._disk.write(file, rest) :]
-            self._disk.sync(file)  # waits for the disk
-        finally:
-            self._disk.close(file)
+            if sync:
+                self._disk.sync(file)  # waits for the disk
+            undo.pop_all()
+        return file
 
     def _give_name(self, unfinished: str, path: str) -> None:
         try:
@@ -196,6 +259,24 @@ class LocalPlace:
     def _remove_if_there(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._disk.remove(path)
+
+
+class _LocalDraft:
+    """A draft beside the name that it is to get."""
+
+    def __init__(self, place: LocalPlace, unfinished: str, path: str, file: int, mapped: Mapped) -> None:
+        self._place = place
+        self._unfinished = unfinished
+        self._path = path
+        self._file = file
+        self.mapped = mapped
+
+    def finish(self) -> None:
+        self._place.finish(self._unfinished, self._path, self._file)
+
+    def discard(self) -> None:
+        self._place.close(self._file)
+        self._place.remove(self._unfinished)
 
 
 class RemotePlace:
@@ -233,6 +314,16 @@ class RemotePlace:
             before_visible()
             self._filesystem.pipe_file(path, b"".join(data), mode="create")
 
+    def draft(self, path: str, data: Sequence[Buffer]) -> Draft:
+        """Write a file of this machine without a name; it is uploaded when it is finished."""
+        with _typed_errors(path):
+            return _RemoteDraft(self, path, spooled(data))
+
+    def map(self, path: str) -> Mapped:
+        """Return a copy on this machine, which goes with the process."""
+        with _typed_errors(path):
+            return spooled([self._filesystem.cat_file(path)])
+
     def move(self, path: str, to: str) -> None:
         with _typed_errors(path):
             # Not mv(), which takes "[" and "*" in a path for a pattern.
@@ -255,6 +346,30 @@ class RemotePlace:
         is_folder = info["type"] == "directory"
         written_at = 0.0 if is_folder else _seconds(info, self._filesystem, path)
         return Listed(name, is_folder, int(info["size"] or 0), written_at)
+
+
+class _RemoteDraft:
+    """A draft on this machine."""
+
+    def __init__(self, place: RemotePlace, path: str, mapped: Mapped) -> None:
+        self._place = place
+        self._path = path
+        self.mapped = mapped
+
+    def finish(self) -> None:
+        self._place.create(self._path, [self.mapped.content])
+
+    def discard(self) -> None:
+        """Nothing: the file goes with the object."""
+
+
+def spooled(data: Sequence[Buffer]) -> Mapped:
+    """Return a file without a name, in the folder for such (TMPDIR)."""
+    with tempfile.TemporaryFile() as file:
+        for buffer in data:
+            file.write(buffer)
+        file.flush()
+        return MappedFile(file.fileno())
 
 
 def open_place(url: str, disk: Disk | None = None) -> tuple[Place, str]:
@@ -300,6 +415,13 @@ def _typed_errors(path: str) -> Iterator[None]:
 
 def _above(folder: str) -> str:
     return folder.rpartition("/")[0] or ("/" if folder.startswith("/") else ".")
+
+
+def _unfinished(path: str) -> str:
+    """Return where a file is written before it gets its name."""
+    folder, name = path.rpartition("/")[::2]
+    # Drawn, not counted: the processes of two containers may both have the number 1.
+    return f"{folder}/{UNFINISHED_PREFIX}{name}.{secrets.token_hex(8)}{UNFINISHED_SUFFIX}"
 
 
 def _is_unfinished(name: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from streamlearn.checkpoints.arrays import Buffer
@@ -27,7 +28,8 @@ from streamlearn.checkpoints.names import (
     version_of,
 )
 from streamlearn.checkpoints.places import Place, open_place
-from streamlearn.errors import CheckpointCorrupt, CheckpointLocked, CheckpointRefused
+from streamlearn.checkpoints.segments import ShardSegments
+from streamlearn.errors import CheckpointCorrupt, CheckpointFenced, CheckpointLocked, CheckpointRefused
 
 State = TypeVar("State")
 
@@ -58,6 +60,7 @@ class CheckpointStore:
         self._place = place
         self._folder = f"{root.rstrip('/')}/{folder_name(stream)}"
         self._claims = Claims(place)
+        self._segments: dict[str, tuple[int | None, ShardSegments]] = {}  # with the claim that they are of
 
     def claim(self, shard: str) -> int:
         """Own a shard from now on, and return its epoch. What an earlier owner still publishes, fails.
@@ -131,6 +134,59 @@ class CheckpointStore:
             except CheckpointRefused as error:
                 raise _refused(file, error) from error
         return None
+
+    def segments(self, shard: str) -> ShardSegments:
+        """Return what keeps the segments of a shard while this process holds it under its present claim."""
+        segments = ShardSegments(self._place, self._shard_folder(shard))
+        self._segments[shard] = self._claims.held(shard), segments
+        return segments
+
+    def make_durable(self, shard: str, epoch: int, names: Sequence[str]) -> None:
+        """See that the segments stay that a checkpoint refers to, before it is published.
+
+        Raises CheckpointError, and CheckpointFenced where the shard was taken up anew since.
+        """
+        claim, segments = self._segments.get(shard, (None, None))
+        if segments is None or claim != epoch:
+            raise CheckpointFenced(
+                f"{shard} was let go of since claim {epoch}; nothing was published",
+                remedy="none: whoever took it up goes on from the checkpoint before",
+            )
+        segments.make_durable(names)
+
+    def prune_segments(
+        self,
+        shard: str,
+        epoch: int,
+        before_row: int,
+        names_in: Callable[[str, Callable[[], bytes]], Sequence[str]],
+    ) -> None:
+        """Remove the segments that no checkpoint of a shard needs any more; see ``ShardSegments.prune``.
+
+        Parameters
+        ----------
+        before_row
+            As the newest checkpoint says, which was published under ``epoch`` just now.
+        names_in
+            Returns those that a checkpoint names, of its path and what reads it. Where one does not verify, nothing
+            is removed.
+
+        Raises
+        ------
+        CheckpointFenced
+            There is a newer claim: nothing was removed.
+        """
+        claim, segments = self._segments.get(shard, (None, None))
+        if segments is None or claim != epoch:
+            return
+        kept: set[str] = set()
+        try:
+            for file in self.files(shard):
+                kept.update(names_in(file.path, partial(self._read, file.path)))
+        except CheckpointCorrupt:
+            return
+        self._claims.look(shard, self._shard_folder(shard), epoch)
+        segments.prune(before_row, kept)
 
     def newest(
         self, shard: str, decode: Callable[[bytes], State], looked: tuple[str, State] | None = None

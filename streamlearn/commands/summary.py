@@ -22,6 +22,17 @@ SHOWN_METRICS = (
     "rmse",
     "r2",
 )
+LABEL_ENDS = (
+    "labels_joined",
+    "labels_early",
+    "labels_late_learned",
+    "labels_late_ignored",
+    "labels_duplicate",
+    "labels_correction_learned",
+    "labels_correction_ignored",
+    "labels_orphaned",
+    "labels_rejected",
+)
 NAMES_WIDTH, METRIC_WIDTH = 42, 11
 
 
@@ -35,6 +46,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if "labels" in summary:
+        console.print(_labels_line(summary["labels"]), highlight=False, soft_wrap=True)
     if summary["models"]:
         console.print(model_table(summary["models"], console.width))
         for line in verdict_lines(summary["models"]):
@@ -65,6 +78,36 @@ def verdict_lines(models: Iterable[Mapping[str, Any]]) -> list[str]:
         if said:
             lines.append(f"{model['name']}: {'; '.join(said)}")
     return lines
+
+
+def _labels_line(labels: Mapping[str, Any]) -> str:
+    """Return what became of events and labels, in two lines."""
+    ended = {name.removeprefix("labels_").replace("_", " "): labels.get(name, 0) for name in LABEL_ENDS}
+    told = ", ".join(f"{count:,} {name}" for name, count in ended.items() if count)
+    coverage = "" if labels["coverage"] is None else f", {labels['coverage']:.1%} of all have their label"
+    delays = labels["delay_seconds"]
+    took = (
+        ""
+        if delays["0.5"] is None
+        else f"; half came within {_span(delays['0.5'])}, 99% within {_span(delays['0.99'])}"
+    )
+    return (
+        f"labels: {labels.get('labels_read', 0):,} read: {told or 'none'}{took}\n"
+        f"events: {labels.get('events_resolved', 0):,} resolved, {labels['events_pending']:,} pending, "
+        f"{labels.get('events_expired', 0):,} expired, {labels.get('events_defaulted', 0):,} defaulted{coverage}"
+    )
+
+
+def _span(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> _span(45.0), _span(5400.0)
+    ('45 s', '1.5 h')
+    """
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def model_table(

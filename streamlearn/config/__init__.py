@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from streamlearn.config.base import Section, Task
 from streamlearn.config.event import Event
+from streamlearn.config.labels import Labels
 from streamlearn.config.models import (
     AnyModel,
     PythonModel,
@@ -33,6 +34,7 @@ __all__ = [
     "Event",
     "FilesSource",
     "KafkaSource",
+    "Labels",
     "PythonModel",
     "RiverModel",
     "Stream",
@@ -47,6 +49,9 @@ class Config(Section):
     stream: Stream
     source: Source
     event: Event
+    labels: Labels | None = Field(
+        default=None, description="Labels on a topic of their own. Without it the label rides in the event."
+    )
     models: tuple[AnyModel, ...] = Field(min_length=1)
     predictions: PredictionsOut | None = None
     dead_letters: DeadLetters = DeadLetters()
@@ -63,7 +68,9 @@ class Config(Section):
                 raise ValueError(f"two models are named {name!r}")
             if name.startswith("baseline"):
                 raise ValueError(f"the model name {name!r} is taken by the baselines")
-        if self.stream.task != "anomaly" and self.event.label is None:
+        if self.labels is not None:
+            self._labels_fit(self.labels)
+        elif self.stream.task != "anomaly" and self.event.label is None:
             raise ValueError(f"event.label is needed for task {self.stream.task!r}")
         if self.stream.task == "binary" and self.event.classes and len(self.event.classes) != 2:
             raise ValueError("task 'binary' has exactly two event.classes")
@@ -77,6 +84,48 @@ class Config(Section):
         if self.stream.task == "anomaly" and any(model.learner == "torch" for model in self.models):
             raise ValueError("the torch learner has no anomaly task; use a River anomaly detector")
         return self
+
+    def _labels_fit(self, labels: Labels) -> None:
+        event, stream, kafka, files = self.event, self.stream, self.source.kafka, self.source.files
+        if stream.task == "anomaly":
+            raise ValueError(
+                "[labels] has no anomaly task: its detectors learn events before there is a label"
+            )
+        if event.id is None:
+            raise ValueError("[labels] needs event.id: a label names its event by it")
+        if event.label is not None:
+            raise ValueError(
+                f"event.label = {event.label!r} and [labels] are two sources of one label; take one of them out"
+            )
+        if labels.topic in (
+            kafka.topics if kafka is not None else (files.topic if files is not None else "",)
+        ):
+            raise ValueError(
+                f"labels.topic = {labels.topic!r} is a topic of the events; labels need their own"
+            )
+        if kafka is not None and labels.paths:
+            raise ValueError("labels.paths is for [source.files]; with Kafka, labels come on labels.topic")
+        if files is not None and not labels.paths:
+            raise ValueError("with [source.files], labels.paths names the files of the labels")
+        if kafka is not None and stream.scope == "partition" and len(kafka.topics) > 1:
+            raise ValueError(
+                'with stream.scope = "partition", [labels] needs one topic of events: partition 3 of the labels '
+                "belongs to partition 3 of the events"
+            )
+        self._default_label_fits(labels)
+
+    def _default_label_fits(self, labels: Labels) -> None:
+        label, task, classes = labels.default_label, self.stream.task, self.event.classes
+        if label is None:
+            return
+        if task == "regression" and (isinstance(label, bool | str)):
+            raise ValueError(f'labels.on_expiry = {label!r} is no number and not "drop"')
+        if classes is not None and not any(type(c) is type(label) and c == label for c in classes):
+            raise ValueError(f"labels.on_expiry = {label!r} is none of event.classes")
+        if task == "binary" and classes is None and label not in (0, 1):
+            raise ValueError(f'labels.on_expiry = {label!r} must be true, false, 0, 1 or "drop"')
+        if task != "regression" and isinstance(label, float):
+            raise ValueError(f"labels.on_expiry = {label!r} must be text, an integer or a boolean")
 
     def _transactions_fit(self, predictions: PredictionsOut) -> None:
         kafka = self.source.kafka
@@ -103,8 +152,15 @@ class Config(Section):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The topics of the source, sorted: what the ``topic`` column of a batch indexes."""
+        """The topics that are read, sorted: what the ``topic`` column of a batch indexes."""
         if self.source.kafka is not None:
-            return self.source.kafka.topics
-        assert self.source.files is not None
-        return (self.source.files.topic,)
+            topics = self.source.kafka.topics
+        else:
+            assert self.source.files is not None
+            topics = (self.source.files.topic,)
+        return topics if self.labels is None else tuple(sorted((*topics, self.labels.topic)))
+
+    @property
+    def label_topic(self) -> str | None:
+        """The topic of the labels; ``None``: the label rides in the event."""
+        return None if self.labels is None else self.labels.topic

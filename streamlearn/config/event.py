@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from streamlearn.config.base import Section
 
+TimeFormat = Literal["iso8601", "epoch_seconds", "epoch_milliseconds", "epoch_microseconds"]
+
 
 class Event(Section):
     format: Literal["json"] = Field(default="json", description="How a message is written.")
@@ -28,7 +30,7 @@ class Event(Section):
     time: str | None = Field(
         default=None, description="Field that holds the event time. Unset: the record's timestamp."
     )
-    time_format: Literal["iso8601", "epoch_seconds", "epoch_milliseconds", "epoch_microseconds"] = Field(
+    time_format: TimeFormat = Field(
         default="iso8601",
         description="How the event time is written. ISO 8601 without an offset is taken as UTC.",
     )

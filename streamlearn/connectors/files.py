@@ -38,14 +38,25 @@ class FilesReader:
     ----------
     source
         The config section; ``paths`` are taken relative to the working directory.
+    labels
+        The topic and the paths of labels that come in files of their own, where there are any.
     wait
         Passes the time when a poll has nothing to bring; another for a simulator.
     """
 
-    def __init__(self, source: FilesSource, *, wait: Callable[[float], None] = _wait) -> None:
+    def __init__(
+        self,
+        source: FilesSource,
+        labels: tuple[str, tuple[str, ...]] | None = None,
+        *,
+        wait: Callable[[float], None] = _wait,
+    ) -> None:
         self._source = source
+        self._patterns = {source.topic: ("source.files.paths", source.paths)}
+        if labels is not None:
+            self._patterns[labels[0]] = "labels.paths", labels[1]
         self._wait = wait
-        self._paths: list[Path] | None = None
+        self._paths: dict[TopicPartition, Path] | None = None
         self._files: dict[TopicPartition, LineFile] = {}
         self._assigned: list[TopicPartition] = []  # in the order in which the next poll reads them
         self._paused: set[TopicPartition] = set()
@@ -54,19 +65,19 @@ class FilesReader:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """One topic: the name that the config gives the files."""
-        return (self._source.topic,)
+        """The names that the config gives the files, sorted."""
+        return tuple(sorted(self._patterns))
 
     def identity(self) -> dict[str, Any]:
         """Return ``{"kind": "files", "files": [...]}``, names in the order of their partitions, JSON types.
 
         A checkpoint keeps it: another file in between would move the numbers of those behind it.
         """
-        return {"kind": "files", "files": [path.name for path in self._find()]}
+        return {"kind": "files", "files": [path.name for path in self._find().values()]}
 
     def partitions(self) -> list[TopicPartition]:
         """Return one partition a file, sorted. Raises TopicMissing when a path or pattern matches no file."""
-        return [TopicPartition(self._source.topic, number) for number in range(len(self._find()))]
+        return list(self._find())
 
     def watermarks(self, partition: TopicPartition) -> Watermarks:
         """Return 0 and the number of lines. Reads the file through once. Raises SourceError."""
@@ -127,7 +138,8 @@ class FilesReader:
             first_line = file.next_line
             lines = file.read(min(share, room))
             if lines:
-                batches.append(lines_batch(0, partition.partition, first_line, lines))
+                topic = self.topics.index(partition.topic)
+                batches.append(lines_batch(topic, partition.partition, first_line, lines))
                 room -= batches[-1].num_rows
             if file.at_end:
                 caught_up.add(partition)
@@ -147,18 +159,13 @@ class FilesReader:
         self._files = {}
         self._assigned = []
 
-    def _find(self) -> list[Path]:
+    def _find(self) -> dict[TopicPartition, Path]:
         if self._paths is None:
-            found: set[Path] = set()
-            for pattern in self._source.paths:
-                files = {Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file()}  # noqa: PTH207  pathlib's glob takes no absolute pattern
-                if not files:
-                    raise TopicMissing(
-                        f"source.files.paths: {pattern!r} matches no file",
-                        remedy="correct the path; a relative one begins at the working directory",
-                    )
-                found |= files
-            self._paths = sorted(found)
+            self._paths = {
+                TopicPartition(topic, number): path
+                for topic in self.topics
+                for number, path in enumerate(_matching(*self._patterns[topic]))
+            }
         return self._paths
 
     def _file(self, partition: TopicPartition) -> LineFile:
@@ -166,11 +173,25 @@ class FilesReader:
             paths = self._find()
             chunk_bytes = self._source.buffer_bytes_max // len(paths)
             self._files[partition] = LineFile(
-                paths[partition.partition],
+                paths[partition],
                 chunk_bytes=min(max(chunk_bytes, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX),
                 line_bytes_max=self._source.buffer_bytes_max,
             )
         return self._files[partition]
+
+
+def _matching(option: str, patterns: Sequence[str]) -> list[Path]:
+    """Return the files that match, sorted. Raises TopicMissing where a pattern matches none."""
+    found: set[Path] = set()
+    for pattern in patterns:
+        files = {Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file()}  # noqa: PTH207  pathlib's glob takes no absolute pattern
+        if not files:
+            raise TopicMissing(
+                f"{option}: {pattern!r} matches no file",
+                remedy="correct the path; a relative one begins at the working directory",
+            )
+        found |= files
+    return sorted(found)
 
 
 class FilesMembership:

@@ -42,24 +42,27 @@ def flight_events(events_max: int | None = None) -> list[bytes]:
     events_max
         Only so many, the first of the year; all 336,776 by default.
     """
-    with zipfile.ZipFile(flights_file()) as archive, archive.open(archive.namelist()[0]) as file:
-        table = pl.read_csv(io.BytesIO(file.read()), null_values=["NA", ""], infer_schema_length=None)
-    scheduled_at = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ") + pl.duration(minutes="minute")
-    day = pl.date("year", "month", "day")
-    number = pl.concat_str("carrier", "flight")
-    events = table.select(
-        id=pl.concat_str(number, pl.lit("-"), day.dt.strftime("%Y%m%d"), pl.lit("-"), "origin"),
-        scheduled_at=scheduled_at,
-        carrier="carrier",
-        origin="origin",
-        dest="dest",
-        distance="distance",
-        dep_delay="dep_delay",
-        hour="hour",
-        weekday=day.dt.weekday(),
-        month="month",
-        late=pl.col("arr_delay") > LATE_MINUTES,
-    )
+    events = read_table().select("scheduled_at", *event_columns(), late=pl.col("arr_delay") > LATE_MINUTES)
+    events = events.select("id", "scheduled_at", pl.exclude("id", "scheduled_at"))
     events = events.sort("scheduled_at", maintain_order=True).head(events_max or FLIGHTS)
     events = events.with_columns(pl.col("scheduled_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     return events.write_ndjson().encode().splitlines()
+
+
+def read_table() -> pl.DataFrame:
+    """Return the table, with ``scheduled_at`` (UTC) and ``id``. Raises SourceError when it is not installed."""
+    with zipfile.ZipFile(flights_file()) as archive, archive.open(archive.namelist()[0]) as file:
+        table = pl.read_csv(io.BytesIO(file.read()), null_values=["NA", ""], infer_schema_length=None)
+    scheduled_at = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ") + pl.duration(minutes="minute")
+    number = pl.concat_str("carrier", "flight")
+    day = pl.date("year", "month", "day")
+    return table.with_columns(
+        scheduled_at=scheduled_at,
+        id=pl.concat_str(number, pl.lit("-"), day.dt.strftime("%Y%m%d"), pl.lit("-"), "origin"),
+        weekday=day.dt.weekday(),
+    )
+
+
+def event_columns() -> list[str]:
+    """Return what an event tells of a flight, time and label apart."""
+    return ["id", "carrier", "origin", "dest", "distance", "dep_delay", "hour", "weekday", "month"]

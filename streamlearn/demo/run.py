@@ -60,11 +60,27 @@ class DemoOptions:
     stay: bool
     quiet: bool
     verbose: bool
+    delayed_labels: bool = False
 
 
-def config_text() -> str:
+DELAYED = """
+[labels]                            # docs/labels.md
+topic = "flights-arrivals"
+id = "id"
+label = "late"
+time = "landed_at"
+wait = "24h"                        # those that were cancelled or diverted never have one
+"""
+
+
+def config_text(*, delayed_labels: bool = False) -> str:
     """Return the demo's config file."""
-    return resources.files("streamlearn.demo").joinpath("flights.toml").read_text(encoding="utf-8")
+    text = resources.files("streamlearn.demo").joinpath("flights.toml").read_text(encoding="utf-8")
+    if not delayed_labels:
+        return text
+    text = text.replace('label = "late"\n', "").replace('time = "scheduled_at"', 'time = "left_at"')
+    before, heading, behind = text.partition("\n[[models]]")
+    return before + DELAYED + heading + behind
 
 
 def run_demo(options: DemoOptions) -> dict[str, Any]:
@@ -88,13 +104,13 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
 def _over_kafka(options: DemoOptions, folder: Path, overrides: list[str], console: Console) -> dict[str, Any]:
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="flights"))
-        loading = pool.submit(flight_events, options.events)  # while the broker starts
+        loading = pool.submit(_flights, options)  # while the broker starts
         servers = options.bootstrap_servers or Environment().streamlearn_bootstrap_servers
         # On somebody's broker the demo has topics of its own name alone, and deletes them.
         suffix = f"-demo-{uuid.uuid4().hex[:8]}" if servers else ""
         servers = servers or _broker(options, console, stack)
         topics = stack.enter_context(_topics(servers, TOPIC + suffix))
-        events = loading.result()
+        events, labels = loading.result()
         overrides += [
             f"source.kafka.bootstrap_servers={servers}",
             f"source.kafka.topics=['{topics.flights}']",
@@ -103,18 +119,30 @@ def _over_kafka(options: DemoOptions, folder: Path, overrides: list[str], consol
             f"source.kafka.group_id={topics.flights}-learner",
             f"predictions.topic={topics.predictions}",
         ]
-        config = parse(config_text(), [*overrides, f"dead_letters.topic={topics.dead_letters}"])
+        if options.delayed_labels:
+            overrides.append(f"labels.topic={topics.arrivals}")
+        config = parse(
+            config_text(delayed_labels=options.delayed_labels),
+            [*overrides, f"dead_letters.topic={topics.dead_letters}"],
+        )
         if options.rate is None:
             _say(options, console, f"{len(events):,} flights go into the topic, on {PARTITIONS} partitions")
             _produce(servers, topics.flights, events, None, threading.Event())
+            _produce(servers, topics.arrivals, labels, None, threading.Event())
             return _learn(options, config, len(events), console, until_end=True)
         is_over = threading.Event()
-        producing = pool.submit(_produce, servers, topics.flights, events, options.rate, is_over)
+        both = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="producing"))
+        label_rate = options.rate * len(labels) / len(events)
+        producing = [
+            both.submit(_produce, servers, topics.flights, events, options.rate, is_over),
+            both.submit(_produce, servers, topics.arrivals, labels, label_rate, is_over),
+        ]
         try:
             return _learn(options, config, len(events), console, until_end=False)
         finally:
             is_over.set()
-            producing.result()
+            for each in producing:
+                each.result()
 
 
 def _broker(options: DemoOptions, console: Console, stack: ExitStack) -> str:
@@ -124,8 +152,18 @@ def _broker(options: DemoOptions, console: Console, stack: ExitStack) -> str:
     return stack.enter_context(LocalBroker(report=partial(_say, options, console))).bootstrap_servers
 
 
+def _flights(options: DemoOptions) -> tuple[list[bytes], list[bytes]]:
+    """Return the events, and the labels that come on a topic of their own."""
+    if not options.delayed_labels:
+        return flight_events(options.events), []
+    from streamlearn.demo.arrivals import departures_and_arrivals
+
+    return departures_and_arrivals(options.events)
+
+
 class _Topics(NamedTuple):
     flights: str
+    arrivals: str
     predictions: str
     dead_letters: str
 
@@ -133,7 +171,7 @@ class _Topics(NamedTuple):
 @contextmanager
 def _topics(servers: str, name: str) -> Iterator[_Topics]:
     """The demo's topics, made and deleted."""
-    topics = _Topics(name, f"{name}-predictions", f"{name}-dead-letters")
+    topics = _Topics(name, f"{name}-arrivals", f"{name}-predictions", f"{name}-dead-letters")
     try:
         for topic in topics:
             create_topic(servers, topic, PARTITIONS, {"retention.ms": "-1"})
@@ -146,22 +184,28 @@ def _topics(servers: str, name: str) -> Iterator[_Topics]:
 def _produce(
     servers: str, topic: str, events: list[bytes], rate: float | None, is_over: threading.Event
 ) -> None:
+    if not events:
+        return
     lines = itertools.takewhile(lambda _line: not is_over.is_set(), events)
     produce_lines(servers, topic, lines, key_field="id", rate=rate)
 
 
 def _over_files(options: DemoOptions, folder: Path, overrides: list[str], console: Console) -> dict[str, Any]:
     """The same belt over the same events, from local files in place of the topic's partitions."""
-    events = flight_events(options.events)
-    for partition in range(PARTITIONS):
-        lines = b"\n".join([*events[partition::PARTITIONS], b""])
-        (folder / f"flights-{partition}.jsonl").write_bytes(lines)
-    return _learn(options, files_config(folder, overrides), len(events), console, until_end=True)
+    events, labels = _flights(options)
+    for name, rows in (("flights", events), ("arrivals", labels)):
+        for partition in range(PARTITIONS):
+            lines = b"\n".join([*rows[partition::PARTITIONS], b""])
+            (folder / f"{name}-{partition}.jsonl").write_bytes(lines)
+    if options.delayed_labels:
+        overrides = [*overrides, f"labels.paths=['{folder.as_posix()}/arrivals-*.jsonl']"]
+    config = files_config(folder, overrides, delayed_labels=options.delayed_labels)
+    return _learn(options, config, len(events), console, until_end=True)
 
 
-def files_config(folder: Path, overrides: list[str]) -> Config:
+def files_config(folder: Path, overrides: list[str], *, delayed_labels: bool = False) -> Config:
     """Return the demo's config with the flights read from files in ``folder``."""
-    text = config_text()
+    text = config_text(delayed_labels=delayed_labels)
     begin, end = text.index("[source.kafka]"), text.index("[event]")
     source = f'[source.files]\ntopic = "{TOPIC}"\npaths = ["{folder.as_posix()}/flights-*.jsonl"]\n\n'
     without_predictions = re.sub(

@@ -22,6 +22,7 @@ from streamlearn.telemetry.checkpoints import CHECKPOINT_OUTCOMES, CheckpointHap
 from streamlearn.telemetry.core import Clock, Means, silent
 from streamlearn.telemetry.events import STAGES, EventHappenings
 from streamlearn.telemetry.group import REBALANCES, TRANSACTION_HAPPENINGS, GroupHappenings
+from streamlearn.telemetry.labels import LabelHappenings
 from streamlearn.telemetry.models import WINDOWS, ModelHappenings
 from streamlearn.telemetry.process import ProcessHappenings
 
@@ -37,7 +38,14 @@ __all__ = [
 ]
 
 
-class Telemetry(ProcessHappenings, GroupHappenings, EventHappenings, ModelHappenings, CheckpointHappenings):
+class Telemetry(
+    ProcessHappenings,
+    GroupHappenings,
+    EventHappenings,
+    LabelHappenings,
+    ModelHappenings,
+    CheckpointHappenings,
+):
     """What the daemon tells the world of itself.
 
     Parameters

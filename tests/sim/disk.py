@@ -28,6 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streamlearn.checkpoints.disk import Disk, Listed
+from streamlearn.contracts import Mapped
 
 SECTOR_BYTES = 64  # small, so that small files tear
 
@@ -195,6 +196,14 @@ class SimulatedDisk:
         return list(found.values())
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    content: memoryview
+
+    def rest(self) -> None:
+        pass
+
+
 class Mount(Disk):
     """The disk as one process sees it, until it dies."""
 
@@ -225,6 +234,9 @@ class Mount(Disk):
     def read(self, path: str) -> bytes:
         self._step("read", path)
         return bytes(self._disk.file(path).content)
+
+    def map(self, path: str) -> Mapped:
+        return _Mapped(memoryview(self.read(path)))
 
     def make_folder(self, folder: str) -> None:
         self._step("make_folder", folder)

@@ -1,0 +1,99 @@
+"""Decodes events and labels, each by its own contract, to rows of one schema: the topic says which a row is.
+
+Upholds: decoding is stateless and pure (`reads_are_pure`), so how a sequence is cut into batches shows in no row.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from streamlearn.belt.decode import JsonDecoder
+from streamlearn.belt.rejecting import rejected
+from streamlearn.config import Event, Labels, Task
+from streamlearn.events import Reason
+
+
+def label_contract(event: Event, labels: Labels) -> Event:
+    """Return the contract of a label message: an event without features.
+
+    >>> event = Event(id="flight", numeric=("distance",))
+    >>> contract = label_contract(event, Labels(id="of", label="late", time="landed_at", wait=60))
+    >>> contract.id, contract.label, contract.time, contract.numeric
+    ('of', 'late', 'landed_at', ())
+    """
+    return event.model_copy(
+        update={
+            "id": labels.id,
+            "label": labels.label,
+            "time": labels.time,
+            "time_format": labels.time_format,
+            "numeric": (),
+            "categorical": (),
+            "missing": "zero",
+        }
+    )
+
+
+def settled_by_default(event: Event, task: Task, labels: Labels) -> Event:
+    """Return the event contract with the form of its classes settled where ``on_expiry`` does.
+
+    A default that is learned before the first label must not change how the first predictions are written.
+    """
+    default = labels.default_label
+    if task != "binary" or event.classes is not None or default is None:
+        return event
+    return event.model_copy(update={"classes": (False, True) if isinstance(default, bool) else (0, 1)})
+
+
+class TopicDecoder:
+    """Decodes rows by their topic. Stateless; may be shared by threads.
+
+    Parameters
+    ----------
+    events, labels
+        What decodes each.
+    label_topic
+        What the ``topic`` column says of labels.
+    """
+
+    def __init__(self, events: JsonDecoder, labels: JsonDecoder, label_topic: int) -> None:
+        self.schema: pa.Schema = events.schema
+        self._events = events
+        self._labels = labels
+        self._label_topic = label_topic
+
+    @property
+    def engine(self) -> Literal["scanner", "msgspec"]:
+        """What decodes events in batches; see ``JsonDecoder.engine``."""
+        return self._events.engine
+
+    def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the same rows with typed columns beside the bytes: events first, then labels, each in order.
+
+        Between them there is no order before the merge makes one. A label message without a label is rejected.
+        """
+        label_B = raw.column("topic").to_numpy() == self._label_topic
+        if not label_B.any():
+            return self._events.decode(raw)
+        if label_B.all():
+            return self._decode_labels(raw)
+        events = self._events.decode(raw.filter(pa.array(~label_B)))
+        return pa.concat_batches([events, self._decode_labels(raw.filter(pa.array(label_B)))])
+
+    def _decode_labels(self, raw: pa.RecordBatch) -> pa.RecordBatch:
+        decoded = self._labels.decode(raw)
+        accepted_B = decoded.column("reason").to_numpy() == Reason.ACCEPTED
+        without = np.flatnonzero(
+            accepted_B & decoded.column("label").is_null().to_numpy(zero_copy_only=False)
+        )
+        if len(without):
+            decoded = rejected(decoded, without, Reason.BAD_LABEL, "the label must have a value")
+        nothing = {field.name: pa.nulls(raw.num_rows, field.type) for field in self.schema}
+        columns = [
+            decoded.column(name) if name in decoded.schema.names else nothing[name]
+            for name in self.schema.names
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)

@@ -1,0 +1,166 @@
+"""What is kept of an event that waits for its label: columns, and how they are written as a segment.
+
+A segment is an Arrow IPC file of one record batch, read where it lies: the columns of a read segment are views of
+the file's own bytes. Source: https://arrow.apache.org/docs/format/Columnar.html
+
+Shape letters: N kept events, F numeric features, K categorical ones, L learners, W classes that have a share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from streamlearn.belt.labels.ids import Ids
+from streamlearn.events import Int_B
+
+SEGMENT_BYTES = 4 * 1024 * 1024  # about; so that sealing one is a pause that nobody sees
+SEGMENT_ROWS_MIN, SEGMENT_ROWS_MAX = 1024, 65_536
+_ID_BYTES = 24  # of an ordinary id, for reckoning only
+_SHARES = 2  # classes that are reckoned with where they are not known
+
+SHARE = "share"
+CLOCK = "clock_us"
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which columns there are.
+
+    ``clock_us`` (when the event came), ``numeric``, ``missing`` and ``category`` (its features as they were),
+    and what each learner said of it: ``version`` and ``said`` (a class, or a value), and ``share`` (of each class).
+    """
+
+    numeric: int
+    categorical: int
+    learners: int
+    is_regression: bool
+
+    def widths(self) -> dict[str, tuple[Any, int]]:
+        """Each column's dtype and how many values an event has in it; 0: there is no such column.
+
+        >>> sorted(Layout(2, 0, 1, is_regression=True).widths())
+        ['category', 'clock_us', 'missing', 'numeric', 'said', 'version']
+        """
+        widths: dict[str, tuple[Any, int]] = {
+            CLOCK: (np.int64, 1),
+            "numeric": (np.float64, self.numeric),
+            "missing": (np.uint8, self.numeric),
+            "category": (np.int32, self.categorical),
+            "version": (np.int64, self.learners),
+            "said": (np.float64 if self.is_regression else np.int32, self.learners),
+        }
+        return widths if self.is_regression else {**widths, SHARE: (np.float64, self.learners * _SHARES)}
+
+    @property
+    def row_bytes(self) -> int:
+        """What an ordinary event takes, its id included."""
+        columns = sum(np.dtype(dtype).itemsize * width for dtype, width in self.widths().values())
+        return _ID_BYTES + int(columns)
+
+    @property
+    def segment_rows(self) -> int:
+        """Rows of a segment, a power of two.
+
+        >>> Layout(20, 0, 3, is_regression=False).segment_rows
+        8192
+        """
+        rows = 1 << max(0, (SEGMENT_BYTES // self.row_bytes).bit_length() - 1)
+        return min(max(rows, SEGMENT_ROWS_MIN), SEGMENT_ROWS_MAX)
+
+    def empty(self, rows: int) -> Columns:
+        """Return columns for so many events; ``share`` has no class yet."""
+        columns = {
+            name: np.zeros(rows if name == CLOCK else (rows, width), dtype)
+            for name, (dtype, width) in self.widths().items()
+            if name != SHARE
+        }
+        return columns if self.is_regression else {**columns, SHARE: np.empty((rows, self.learners, 0))}
+
+
+def trimmed_shares(share_NLW: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return shares without the last classes of which no model said anything: the same however events were cut."""
+    said = np.flatnonzero(~np.isnan(share_NLW).all(axis=(0, 1)))
+    return np.ascontiguousarray(share_NLW[:, :, : int(said[-1]) + 1 if len(said) else 0])
+
+
+def write_segment(ids: Ids, columns: Columns) -> bytes:
+    """Return columns as a segment's file."""
+    arrays, names = [ids.arrow()], ["id"]
+    for name, column in columns.items():
+        flat = pa.array(np.ascontiguousarray(column).reshape(-1))
+        width = column[0].size if len(column) else 0
+        if name != CLOCK and width:
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, width))
+            names.append(name)
+        elif name == CLOCK:
+            arrays.append(flat)
+            names.append(name)
+    batch = pa.RecordBatch.from_arrays(arrays, names)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def read_segment(layout: Layout, content: memoryview) -> tuple[Ids, Columns]:
+    """Return a segment's ids and columns, as views of its file.
+
+    >>> layout = Layout(1, 0, 1, is_regression=True)
+    >>> columns = {**layout.empty(2), "numeric": np.array([[0.5], [1.5]])}
+    >>> ids, read = read_segment(layout, memoryview(write_segment(Ids.of([b"a", b"b"]), columns)))
+    >>> ids.arrow().to_pylist(), read["numeric"].tolist(), read["category"].shape
+    ([b'a', b'b'], [[0.5], [1.5]], (2, 0))
+    """
+    batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
+    columns = layout.empty(batch.num_rows)
+    for name in columns:
+        if name in batch.schema.names:
+            column = batch.column(name)
+            if name == CLOCK:
+                columns[name] = column.to_numpy()
+                continue
+            shape = (batch.num_rows, layout.learners, -1) if name == SHARE else (batch.num_rows, -1)
+            columns[name] = column.flatten().to_numpy().reshape(shape)
+    return Ids.of(batch.column("id")), columns
+
+
+def gathered(sources: Iterable[tuple[Columns, Int_B, Int_B]], layout: Layout, rows: int) -> Columns:
+    """Return rows of several columns as one.
+
+    Parameters
+    ----------
+    sources
+        Columns, which rows of them, and where those go. One after the other, each looked at before the next is
+        asked for: whoever yields them may let go of the one before.
+    rows
+        How many there are in all.
+    """
+    together = layout.empty(rows)
+    for columns, taken, placed in sources:
+        if len(taken) == rows and (np.diff(placed) == 1).all():
+            return {name: column[taken] for name, column in columns.items()}
+        for name, column in columns.items():
+            if name == SHARE:
+                together[name] = widened_shares(together[name], column.shape[2])
+                together[name][placed, :, : column.shape[2]] = column[taken]
+            else:
+                together[name][placed] = column[taken]
+    return together
+
+
+def widened_shares(share_NLW: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+    """Return shares with room for so many classes; of those that are new, nothing was said."""
+    if width <= share_NLW.shape[2]:
+        return share_NLW
+    wider = np.full((*share_NLW.shape[:2], width), np.nan)
+    wider[:, :, : share_NLW.shape[2]] = share_NLW
+    return wider

@@ -1,0 +1,132 @@
+"""Events and labels through the whole belt: the same bits however they were read, cut, stopped and owned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from belt_world import DELAYED, World, delayed, events
+
+from streamlearn.checkpoints.inspect import newest_states, show
+from streamlearn.errors import SourceError, TooManyPending
+from streamlearn.report import label_figures, summary
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamlearn.belt.labels.layout.SEGMENT_ROWS_MIN", 32)
+    monkeypatch.setattr("streamlearn.belt.labels.layout.SEGMENT_ROWS_MAX", 32)
+
+
+LOGS, LABELS = delayed(events(900, 3, bad_every=41))
+
+
+def test_replay_equals_run_with_delayed_labels(tmp_path: Path) -> None:
+    whole = World(tmp_path / "whole", LOGS, text=DELAYED, labels=LABELS).run()
+    figures = summary(whole.config, whole.belt, 1.0)["labels"]
+    assert figures["labels_read"] == sum(map(len, LABELS.values()))
+    ends = [count for name, count in figures.items() if name.startswith("labels_") and name != "labels_read"]
+    assert sum(ends) == figures["labels_read"]
+    for each in ("labels_joined", "labels_late_learned", "labels_correction_learned", "labels_duplicate"):
+        assert figures[each] > 0, each
+    pieces = tmp_path / "pieces"
+    for stop_after in (70, 300, 301, 650, None):
+        World(
+            pieces,
+            LOGS,
+            text=DELAYED,
+            labels=LABELS,
+            overrides=["stream.micro_batch_events=17", "checkpoint.every_events=50"],
+            poll_events=13,
+            rows_each=1,
+        ).run(stop_after=stop_after)
+    assert World(pieces, LOGS, text=DELAYED, labels=LABELS).digests() == whole.digests()
+
+
+def test_predictions_go_out_when_events_come_and_only_then(tmp_path: Path) -> None:
+    world = World(tmp_path, LOGS, text=DELAYED, labels=LABELS).run()
+    said = [record for _, record in world.predictions.records]
+    good = sum(row[1] is not None and row[1].startswith(b'{"') for rows in LOGS.values() for row in rows)
+    assert len(said) == good
+    assert {record["topic"] for record in said} == {"events"}
+    versions = [record["version"] for record in said]
+    assert versions == sorted(versions)
+    assert versions[-1] > 100
+    assert len({record["id"] for record in said}) == good
+
+
+def test_segments_lie_beside_the_checkpoints_that_need_them_and_no_longer(tmp_path: Path) -> None:
+    World(
+        tmp_path,
+        LOGS,
+        text=DELAYED,
+        labels=LABELS,
+        overrides=["checkpoint.every_events=40", "checkpoint.keep=2", "labels.remember=0"],
+    ).run()
+    folder = tmp_path / "flow" / "flow"
+    there = {path.name for path in folder.glob("*.segment")}
+    (state,) = newest_states(str(tmp_path), "flow")
+    assert set(state.segments) <= there
+    made = 900 // 32
+    assert 0 < len(there) < made / 2, "segments that no checkpoint needs are gone"
+    assert not list(folder.glob(".*")), "nothing unfinished is left"
+
+
+def test_partition_scope_takes_the_labels_of_its_number(tmp_path: Path) -> None:
+    overrides = ['stream.scope="partition"']
+    world = World(tmp_path / "one", LOGS, text=DELAYED, labels=LABELS, overrides=overrides).run()
+    assert sorted(world.digests()) == ["events[0]", "events[1]", "events[2]"]
+    for number in range(3):
+        World(
+            tmp_path / "three", LOGS, text=DELAYED, labels=LABELS, overrides=overrides, assigned=[number]
+        ).run()
+    assert world.digests() == World(tmp_path / "three", LOGS, text=DELAYED, labels=LABELS).digests()
+    offsets = show(str(tmp_path / "one"))["shards"][1]["next_offsets"]
+    assert {(each["topic"], each["partition"]) for each in offsets} == {("events", 1), ("labels", 1)}
+
+
+def test_partition_scope_asks_for_equal_partitions(tmp_path: Path) -> None:
+    fewer = {0: LABELS[0]}
+    world = World(tmp_path, LOGS, text=DELAYED, labels=fewer, overrides=['stream.scope="partition"'])
+    with pytest.raises(SourceError, match=r"'labels' has 1 partition, and the events have 3"):
+        world.run()
+
+
+def test_two_events_of_one_id_are_a_named_rejection(tmp_path: Path) -> None:
+    logs = {
+        0: [(b"k", json.dumps({"id": 7, "t": t, "a": 1.0, "b": 1.0, "c": "x"}).encode(), t) for t in (1, 2)]
+    }
+    world = World(tmp_path, logs, text=DELAYED, labels={0: []}).run()
+    assert [(letter.offset, letter.reason) for letter in world.letters.letters] == [(1, "duplicate_id")]
+    assert world.metric("streamlearn_rejected_events_total", reason="duplicate_id") == 1
+
+
+def test_a_full_shard_reads_no_events_while_labels_go_on(tmp_path: Path) -> None:
+    """Live: at the bound events wait in their topic, /readyz can say so, and they come when there is room."""
+    world = World(
+        tmp_path,
+        LOGS,
+        text=DELAYED,
+        labels=LABELS,
+        until_end=False,
+        poll_events=10,
+        overrides=["labels.pending_bytes_max=40000", "labels.remember=0", "stream.micro_batch_events=10"],
+    )
+    was_full, steps = 0, 0
+    while steps < 4000 and world.belt.totals.events_read < 900:
+        world.belt.step(steps * 1.0)
+        steps += 1
+        was_full += world.metric("streamlearn_pending_full") or 0
+    assert was_full > 0
+    assert world.belt.totals.events_read == 900, world.belt.totals
+    (lane,) = world.belt.lanes.values()
+    assert label_figures([lane.shard])["events_pending"] < 900
+    world.belt.abandon()
+
+
+def test_a_bounded_read_cannot_pause_and_says_so(tmp_path: Path) -> None:
+    overrides = ["labels.pending_bytes_max=20000", 'labels.wait="10h"']
+    world = World(tmp_path, LOGS, text=DELAYED, labels=LABELS, overrides=overrides)
+    with pytest.raises(TooManyPending, match=r"labels\.pending_bytes_max"):
+        world.run()
