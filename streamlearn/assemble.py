@@ -214,7 +214,7 @@ def learning_config(config: Config) -> dict[str, Any]:
         for k, v in tree["event"].items()
         if k not in ("message_bytes_max", "classes_max", "categories_max")
     }
-    not_learned = ("engine", "device", "threads")
+    not_learned = ("engine", "device", "precision", "threads")
     labels = {
         k: v for k, v in (tree["labels"] or {}).items() if k not in ("topic", "paths", "pending_bytes_max")
     }

@@ -52,6 +52,10 @@ class TorchModel(Model):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="`auto`: cuda when there is one."
     )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Of matrix products; weights are float32 always. `auto`: bfloat16 on a cuda device that has it, else float32.",
+    )
     threads: int = Field(
         default=1, ge=1, le=256, description="CPU threads of torch; another number may change last bits."
     )

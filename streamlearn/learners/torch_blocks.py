@@ -1,28 +1,34 @@
-"""Runs the network on blocks of rows whose shapes and places are fixed.
+"""Predicts events in blocks of rows whose shapes and places are fixed, and keeps what a step needs of it.
 
-Upholds `replay_equals_run` on the CPU: matrix products run on blocks alone. Block number n of a matrix
+Upholds `replay_equals_run` on the CPU: the network runs on blocks alone. Block number n of a matrix
 holds its rows n * block_events and on; a row stands where its number says, however few of the block's
-rows are asked for, and the others are zeros. Blocks lie in memory that torch allocated, at multiples of 64 bytes,
-so an event meets the same instructions whatever the call that brought it.
+rows are asked for. So an event meets the same instructions whatever the call that brought it.
 
-Shape letters: B events, N numeric network inputs, K categorical features, O outputs.
+There are two matrices. In that of the **mini-batch** stand the labelled events that wait for a step. What the
+network made of them stays there, and the block that a later event fills is run again with all its rows: so
+when the mini-batch is full, the step finds its forward pass done, however the events came. The **loose** one
+holds a block of what no step follows: unlabelled events, and all that ``predict`` is asked for.
+
+Shape letters: B events, O outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from streamlearn.config import TorchModel
-from streamlearn.errors import LearnerError
+from streamlearn.learners.torch_device import Answers, Capture, Work, staged
 from streamlearn.learners.torch_inputs import Inputs, Statistics
 from streamlearn.learners.torch_memory import in_halves
 from streamlearn.learners.torch_mlp import Network
+from streamlearn.learners.torch_pass import Pass
+from streamlearn.learners.torch_tasks import Head
 
 # A call for a single event pays for a whole block. With 20 features and hidden (128, 64) on one core, 256 rows
-# take 0.07 ms; in blocks of 512 a single event costs half as much again, and full polls gain nothing that shows.
+# take 0.12 ms; a full mini-batch of 512 takes 0.22 ms, in blocks of 256 as in one.
 BLOCK_EVENTS_CPU = 256
 
 # On cuda the launch of a kernel costs as much as the work on thousands of rows.
@@ -30,121 +36,149 @@ BLOCK_EVENTS_CUDA = 8192
 
 
 class Blocks:
-    """Turns inputs into tensors, block by block.
+    """The two matrices, and the network's forward passes over their blocks.
 
     Parameters
     ----------
-    device
-        Where the network is; decides the height of a block.
-    numeric, missing, categorical
-        Numeric features, their missing indicators (0: none), categorical features.
+    network, head
+        What runs.
+    batch_events
+        Rows of a mini-batch.
+    capture
+        Makes one launch of work whose shapes and places are fixed.
     """
 
-    def __init__(self, device: torch.device, numeric: int, missing: int, categorical: int) -> None:
-        self.device = device
-        self.block_events = BLOCK_EVENTS_CUDA if device.type == "cuda" else BLOCK_EVENTS_CPU
-        self._numeric = numeric
-        self._missing = missing
-        self._categorical = categorical
-        self._pinned = device.type == "cuda"
-        self._no_bucket_BK = torch.zeros((0, 0), dtype=torch.int64, device=device)
+    def __init__(self, network: Network, head: Head, batch_events: int, capture: Capture) -> None:
+        self.network = network
+        self.head = head
+        self.batch_events = batch_events
+        self.block_events = BLOCK_EVENTS_CUDA if network.device.type == "cuda" else BLOCK_EVENTS_CPU
+        self.answers = Answers(network.device)
+        self._capture = capture
+        self._weights: Tensor | None = None  # for which there are buffers
+        self._batch: Pass | None = None
+        self._loose: Pass | None = None
+        self._work: dict[tuple[bool, int], Work] = {}  # of the mini-batch's matrix or not; first row
+        self._rows_done = 0  # of the mini-batch, from its first on
 
-    def run(
-        self,
-        network: Network,
-        statistics: Statistics,
-        inputs: Inputs,
-        row: int,
-        height: int | None,
-        kept: list[Tensor] | None = None,
-    ) -> Iterator[tuple[Tensor, slice]]:
-        """Run events that stand at ``row`` and on; yield each block's outputs_BO, and which rows are theirs.
+    def waiting(self, statistics: Statistics, inputs: Inputs, row: int) -> list[Tensor]:
+        """Predict labelled events that take these rows of the mini-batch; answers_BO, one block after the other.
+
+        As all answers, they are on the host when ``answers.wait`` has returned.
+        """
+        stop = row + len(inputs)
+        assert stop <= self.batch_events, "events stand within their mini-batch"
+        try:
+            batch = self.batch_pass()
+            put(batch, statistics, inputs, row)
+            said = [
+                self.answers.fetch(batch.answer_BO[max(row, start) : min(stop, end)])
+                for start, end in self._run(row, stop)
+            ]
+        except torch.OutOfMemoryError:
+            said = []
+        if not said:  # outside of the handler, whose traceback keeps what did not fit alive
+            self.next_batch()
+            return self.loose(statistics, inputs, row, self.batch_events)
+        if row == self._rows_done:
+            self._rows_done = stop
+        return said
+
+    def loose(self, statistics: Statistics, inputs: Inputs, row: int, height: int | None) -> list[Tensor]:
+        """Predict events from which nothing is learned, or not yet; answers_BO, one block after the other.
 
         Parameters
         ----------
-        height
-            Rows of the matrix in which they stand; None: without end.
-        kept
-            Where given, these events fill the matrix, a step from these outputs follows, and they
-            are put there with the graph that it needs; none where the device has no room for it.
+        row
+            Where the first of them stands in a matrix of ``height`` rows (None: without end).
         """
-        stop = row + len(inputs)
-        assert height is None or stop <= height, "events stand within their mini-batch"
-        first, past = row // self.block_events, -(-stop // self.block_events)
-        base, end = first * self.block_events, past * self.block_events
-        end = end if height is None else min(end, height)
-        numeric_BN, bucket_BK = self._tensors(statistics, inputs, row - base, end - base)
-        for block in range(first, past):
-            start, rows = self._span(block, end)
-            wanted = slice(max(row, start) - start, min(stop, start + rows) - start)
-            numeric, bucket = numeric_BN[start - base :][:rows], bucket_BK[start - base :][:rows]
-            outputs_BO: Tensor | None = None
-            if kept is not None:
-                assert wanted == slice(0, rows), "a step is made of whole blocks"
-                outputs_BO = _with_graph(network, numeric, bucket)
-                if outputs_BO is None:
-                    kept.clear()  # the step runs them itself, in parts
-                    kept = None
-                else:
-                    kept.append(outputs_BO)
-            if outputs_BO is None:
-                with torch.inference_mode():
-                    outputs_BO = in_halves(network.forward, numeric, bucket)
-            yield outputs_BO, wanted
+        said, stop = [], row + len(inputs)
+        for first in range(row - row % self.block_events, stop, self.block_events):
+            rows = self.block_events if height is None else min(self.block_events, height - first)
+            begin, end = max(row, first), min(stop, first + rows)
+            part = inputs.at(slice(begin - row, end - row))
+            try:
+                answer_BO = self._loose_block(statistics, part, begin - first, rows)
+            except torch.OutOfMemoryError:
+                answer_BO = None
+            if answer_BO is None:
+                answer_BO = in_halves(len(part), partial(self._alone, statistics, part))
+            said.append(self.answers.fetch(answer_BO))
+        return said
 
-    def run_whole(
-        self, network: Network, statistics: Statistics, inputs: Inputs, dropout: torch.Generator | None
-    ) -> list[Tensor]:
-        """Run a full mini-batch for a step: the blocks' outputs_BO with their graphs, as ``run`` keeps them.
+    def batch_pass(self) -> Pass:
+        """Return the mini-batch's matrix. Raises torch.OutOfMemoryError."""
+        self._follow_network()
+        if self._batch is None:
+            self._batch = Pass(self.network, self.head, self.batch_events)
+        return self._batch
 
-        A gradient sums over blocks in the order in which they ran; here as there it is theirs.
+    def complete(self, statistics: Statistics, inputs: Inputs, *, run: bool) -> None:
+        """See to it that the full mini-batch's inputs are in its matrix, and where ``run`` its outputs.
+
+        They are where all its events were predicted since it began; else (the network knew nothing, or became
+        another, or the state was restored meanwhile) they are made now, with the same bits.
         """
-        height = len(inputs)
-        numeric_BN, bucket_BK = self._tensors(statistics, inputs, 0, height)
-        outputs = []
-        for block in range(-(-height // self.block_events)):
-            start, rows = self._span(block, height)
-            span = slice(start, start + rows)
-            outputs.append(network.forward(numeric_BN[span], bucket_BK[span], dropout))
-        return outputs
+        batch = self.batch_pass()
+        if self._rows_done < self.batch_events:
+            put(batch, statistics, inputs, 0)
+            if run:
+                for _ in self._run(0, self.batch_events):
+                    pass
 
-    def _span(self, block: int, end: int) -> tuple[int, int]:
-        start = block * self.block_events
-        return start, min(self.block_events, end - start)
+    def next_batch(self) -> None:
+        """Begin the next mini-batch: none of its events was predicted."""
+        self._rows_done = 0
 
-    def _tensors(self, statistics: Statistics, inputs: Inputs, lead: int, rows: int) -> tuple[Tensor, Tensor]:
-        """Return network inputs with these events at row ``lead`` and on, and zeros around them."""
-        numeric_BN = torch.zeros((rows, self._numeric + self._missing), pin_memory=self._pinned)
-        place, view_BN = slice(lead, lead + len(inputs)), numeric_BN.numpy()
-        statistics.standardize(inputs.numeric_BF, view_BN[place, : self._numeric])
-        if self._missing:
-            view_BN[place, self._numeric :] = inputs.missing_BF
-        bucket_BK = self._no_bucket_BK
-        if self._categorical:
-            bucket_BK = torch.zeros((rows, self._categorical), dtype=torch.int64, pin_memory=self._pinned)
-            bucket_BK.numpy()[place] = inputs.bucket_BK
-        return (
-            numeric_BN.to(self.device, non_blocking=True),
-            bucket_BK.to(self.device, non_blocking=True),
-        )
+    def _follow_network(self) -> None:
+        """Drop the buffers, and what was captured, of weights that the network has no longer."""
+        if self._weights is not self.network.weights:
+            self._weights = self.network.weights
+            self._batch = self._loose = None
+            self._work.clear()
+            self._rows_done = 0
+
+    def _run(self, row: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Run the mini-batch's blocks that hold these rows; yield the rows of each."""
+        batch = self.batch_pass()
+        for start in range(row - row % self.block_events, stop, self.block_events):
+            end = min(start + self.block_events, self.batch_events)
+            self._forward(batch, start, end)
+            yield start, end
+
+    def _loose_block(self, statistics: Statistics, inputs: Inputs, row: int, rows: int) -> Tensor:
+        self._follow_network()
+        if self._loose is None:
+            self._loose = Pass(self.network, self.head, self.block_events)
+        put(self._loose, statistics, inputs, row)
+        if rows == self.block_events:
+            self._forward(self._loose, 0, rows)
+        else:
+            self._loose.forward(slice(0, rows))
+        return self._loose.answer_BO[row : row + len(inputs)]
+
+    def _forward(self, matrix: Pass, start: int, end: int) -> None:
+        key = (matrix is self._batch, start)
+        if key not in self._work:
+            self._work[key] = self._capture(lambda: matrix.forward(slice(start, end)), self.network.device)
+        self._work[key]()
+
+    def _alone(self, statistics: Statistics, inputs: Inputs, rows: slice) -> Tensor:
+        """Predict some of these events by themselves."""
+        inputs = inputs.at(rows)
+        alone = Pass(self.network, self.head, len(inputs))
+        put(alone, statistics, inputs, 0)
+        alone.forward(slice(0, len(inputs)))
+        return alone.answer_BO
 
 
-def _with_graph(network: Network, numeric_BN: Tensor, bucket_BK: Tensor) -> Tensor | None:
-    """Return outputs with what a gradient needs; ``None``: there is no room for it."""
-    try:
-        return network.forward(numeric_BN, bucket_BK)
-    except torch.OutOfMemoryError:
-        return None
-
-
-def device_of(settings: TorchModel) -> torch.device:
-    """Return the device that the config asks for; raises LearnerError where torch does not see it."""
-    if settings.device == "cpu":
-        return torch.device("cpu")
-    available = torch.cuda.is_available()
-    if settings.device == "cuda" and not available:
-        raise LearnerError(
-            f"model {settings.name!r} asks for device 'cuda', and torch sees none here",
-            remedy='set device = "auto" or "cpu", or find the cause with `python -m torch.utils.collect_env`',
-        )
-    return torch.device("cuda" if available else "cpu")
+def put(matrix: Pass, statistics: Statistics, inputs: Inputs, row: int) -> None:
+    """Put these events' standardized inputs into the rows from ``row`` on."""
+    rows, width = slice(row, row + len(inputs)), inputs.numeric_BF.shape[1]
+    with staged(matrix.numeric_BN[rows]) as numeric_BN:
+        statistics.standardize(inputs.numeric_BF, numeric_BN[:, :width])
+        if inputs.missing_BF.shape[1]:
+            numeric_BN[:, width:] = inputs.missing_BF
+    if inputs.bucket_BK.shape[1]:
+        with staged(matrix.bucket_BK[rows]) as bucket_BK:
+            bucket_BK[...] = inputs.bucket_BK

@@ -22,7 +22,7 @@ Gradient = tuple[Tensor, Tensor]  # of all weights, flat, and the loss
 def in_parts(rows: int, gradient_of: Callable[[slice], Gradient]) -> Gradient | None:
     """Return gradient and loss of so many rows, in halves, quarters, ... of them; ``None``: not one fits.
 
-    ``gradient_of`` gives them for the mean over some of the rows.
+    ``gradient_of`` gives them for the mean over some of the rows, and may use their memory again.
 
     >>> def gradient_of(rows):
     ...     if rows.stop - rows.start > 2:
@@ -56,25 +56,35 @@ def _sum(rows: int, part: int, gradient_of: Callable[[slice], Gradient]) -> Grad
     return total
 
 
-def in_halves(forward: Callable[[Tensor, Tensor], Tensor], numeric_BN: Tensor, bucket_BK: Tensor) -> Tensor:
-    """Return the outputs of these rows; where they do not fit at once, of one half after the other.
+def in_halves(rows: int, answer_of: Callable[[slice], Tensor]) -> Tensor:
+    """Return the answers of so many rows; where they do not fit at once, of one half after the other.
 
     Raises
     ------
     torch.OutOfMemoryError
         A single row does not fit.
+
+    >>> def answer_of(rows):
+    ...     if rows.stop - rows.start > 2:
+    ...         raise torch.OutOfMemoryError
+    ...     return torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])[rows]
+    >>> in_halves(5, answer_of)
+    tensor([1., 2., 3., 4., 5.])
     """
+    return _in_halves(slice(0, rows), answer_of)
+
+
+def _in_halves(span: slice, answer_of: Callable[[slice], Tensor]) -> Tensor:
     try:
-        return forward(numeric_BN, bucket_BK)
+        return answer_of(span)
     except torch.OutOfMemoryError:
-        if len(numeric_BN) == 1:
+        if span.stop - span.start == 1:
             raise
     # Outside of the handler: its traceback keeps what did not fit alive.
     free_caches()
-    half = len(numeric_BN) // 2
-    # Without categories there are no buckets to cut, and a slice of none is none.
-    first = in_halves(forward, numeric_BN[:half], bucket_BK[:half])
-    return torch.cat((first, in_halves(forward, numeric_BN[half:], bucket_BK[half:])))
+    middle = (span.start + span.stop) // 2
+    first = _in_halves(slice(span.start, middle), answer_of)
+    return torch.cat((first, _in_halves(slice(middle, span.stop), answer_of)))
 
 
 def free_caches() -> None:

@@ -1,4 +1,4 @@
-"""A multilayer perceptron: its forward pass, its step, and room for more classes.
+"""A multilayer perceptron: its weights, their gradient, its step, and room for more classes.
 
 Upholds `replay_equals_run`: every random number comes from a generator seeded with (seed, model, purpose,
 number), where the number is a count that the learner's state carries. So no generator has a state of
@@ -6,9 +6,8 @@ its own to save, a network starts with the same weights on every device, and tor
 is neither read nor moved.
 
 All weights lie in one flat tensor, which the optimizer moves; the parameters of the layers are views of
-it. Outputs are append-only, and optimizer state grows with them.
-
-Shape letters: B events, N numeric network inputs, K categorical features, H units, O outputs.
+it, and so are their gradients of another. ``torch_pass`` runs the layers. Outputs are append-only, and
+optimizer state grows with them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from hashlib import blake2b
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from streamlearn.config import TorchModel
 from streamlearn.learners.torch_optimizer import Optimizer
@@ -40,6 +38,17 @@ def seeded(seed: int, model: str, purpose: str, number: int, device: torch.devic
     # manual_seed takes 64 bits; one is left for the sign.
     drawn = int.from_bytes(blake2b(text, digest_size=8).digest(), "little") >> 1
     return torch.Generator(device).manual_seed(drawn)
+
+
+def is_bfloat16(settings: TorchModel, device: torch.device) -> bool:
+    """Return whether matrix products take bfloat16; ``auto``: on a cuda device that multiplies it natively.
+
+    >>> is_bfloat16(TorchModel(name="mlp", learner="torch"), CPU)
+    False
+    """
+    if settings.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return settings.precision == "bfloat16"
 
 
 class Network:
@@ -78,6 +87,9 @@ class Network:
     ) -> None:
         self.settings = settings
         self.device = device
+        self.is_bfloat16 = is_bfloat16(settings, device)
+        self.numeric_width = numeric_width
+        self.categorical = categorical
         self.input_width = numeric_width + categorical * settings.embedding_width
         self.outputs = 0
         self._seed = seed
@@ -92,21 +104,6 @@ class Network:
         self.optimizer = Optimizer(settings, len(self.weights), device)
         self.grow(outputs)
 
-    def forward(
-        self, numeric_BN: Tensor, bucket_BK: Tensor, dropout: torch.Generator | None = None
-    ) -> Tensor:
-        """Return outputs_BO. Given a generator, hidden units are dropped as in training."""
-        h_BH = numeric_BN
-        if self._embedding is not None:
-            embedded_BH = functional.embedding(bucket_BK, self._embedding).flatten(1)
-            h_BH = torch.cat((numeric_BN, embedded_BH), 1)
-        for weight, bias in self._hidden:
-            h_BH = functional.linear(h_BH, weight, bias).relu_()
-            if dropout is not None:
-                keep = 1.0 - self.settings.dropout
-                h_BH = h_BH * torch.empty_like(h_BH).bernoulli_(keep, generator=dropout).div_(keep)
-        return functional.linear(h_BH, *self._output)
-
     def dropout_of_step(self, step: int, row: int = 0) -> torch.Generator | None:
         """Return what draws the dropped units of this step, from this row of its mini-batch on.
 
@@ -117,14 +114,9 @@ class Network:
         purpose = "dropout" if row == 0 else f"dropout from row {row}"
         return self._generator(purpose, step, self.device)
 
-    def gradient(self, loss: Tensor) -> Tensor:
-        """Return the loss's gradient by all weights, flat, as the optimizer takes it."""
-        gradients = torch.autograd.grad(loss, list(self.parameters.values()))
-        return torch.cat([gradient.flatten() for gradient in gradients])
-
-    def step(self, gradient: Tensor, loss: Tensor) -> Tensor:
-        """Make one step down this gradient; returns 1.0 where it was refused, else 0.0, without a sync."""
-        return self.optimizer.step(self.weights, gradient, loss)
+    def step(self, loss: Tensor) -> None:
+        """Make one step down ``gradient``, unless it or the loss is not finite; without a sync."""
+        self.optimizer.step(self.weights, self.gradient, loss)
 
     def grow(self, outputs: int) -> None:
         """Append outputs until there are so many. Those that exist keep weights and optimizer state.
@@ -179,15 +171,16 @@ class Network:
         return torch.cat([named[name].flatten() for name in self._shapes(self.outputs)]).to(self.device)
 
     def _settle(self, weights: Tensor) -> None:
-        """Take these as the weights, and look the layers up once, not once a forward pass."""
+        """Take these as the weights, and look the layers up once, not once a pass."""
         self.weights = weights
-        self.parameters = {name: view.detach().requires_grad_() for name, view in self.named(weights).items()}
-        self._embedding = self.parameters.get("embedding")
-        self._hidden = [
+        self.gradient = torch.zeros_like(weights)
+        self.parameters = self.named(weights)
+        self.gradients = self.named(self.gradient)
+        self.hidden = [
             (self.parameters[f"hidden.{number}.weight"], self.parameters[f"hidden.{number}.bias"])
             for number in range(len(self.settings.hidden))
         ]
-        self._output = (self.parameters["output.weight"], self.parameters["output.bias"])
+        self.output = (self.parameters["output.weight"], self.parameters["output.bias"])
 
     def _shapes(self, outputs: int) -> dict[str, tuple[tuple[int, ...], int]]:
         """Return shape and fan-in of each parameter, in the order in which they lie; outputs come last."""

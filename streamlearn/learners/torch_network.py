@@ -7,13 +7,11 @@ no bit of its predictions or of its state (on the CPU, with a given ``threads``)
   fills it is predicted, then one step is made. Weights, classes and statistics change there only. An
   event is learned when its mini-batch is complete: ``events_learned`` and a prediction's version count
   no event that waits.
-- **Rows are counted.** BLAS may round a row otherwise in a matrix of another height, in another row, or at
-  another alignment. So the network only ever runs on blocks of rows whose shapes are fixed, in memory
-  that torch allocated (64-byte aligned). A labelled event stands in the row that it has in its
-  mini-batch; an unlabelled one in a block of its own kind, by its count. Rows not asked for are zeros.
+- **Rows are counted.** A labelled event stands in the row that it has in its mini-batch; an unlabelled one in a
+  block of its own kind, by its count; and the network runs on whole blocks: see ``torch_blocks``.
 - **A prediction is the forward pass of the step.** Weights stand still between steps, and a step sees its
-  events standardized as they were when they were predicted. So where a call brings a whole mini-batch,
-  the outputs that were predicted are those that are learned from, and predicting costs nothing of its own.
+  events standardized as they were when they were predicted. So the outputs that were predicted are those that
+  are learned from (but for dropout), and predicting costs nothing of its own.
 - **A step that does not fit** into the device's memory is made of smaller parts: see ``torch_memory``.
 - **A step that is not finite is refused**: weights and optimizer stay as they are, the mini-batch is
   consumed and counted in ``batches_skipped``. So is one whose features would overflow the statistics.
@@ -21,15 +19,14 @@ no bit of its predictions or of its state (on the CPU, with a given ``threads``)
 Before the first mini-batch that it learned, the network says nothing (class -1, NaN). After it, it knows
 the classes that mini-batches held, and gives shares to these alone.
 
-On cuda, inputs travel from pinned memory while earlier steps run, and the host waits once a call, for the
-predictions.
+On cuda the host waits once a call, for the predictions, and not for the steps behind them: see ``torch_device``.
 
-Shape letters: B events, N numeric network inputs, K categorical features, O outputs.
+Shape letters: B events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,7 +36,8 @@ from torch import Tensor
 from streamlearn.config import Task, TorchModel
 from streamlearn.contracts import Snapshot
 from streamlearn.events import Examples, Predictions
-from streamlearn.learners.torch_blocks import Blocks, device_of
+from streamlearn.learners.torch_blocks import Blocks
+from streamlearn.learners.torch_device import Behind, Capture, captured, device_of
 from streamlearn.learners.torch_inputs import (
     Index_I,
     Inputs,
@@ -49,10 +47,11 @@ from streamlearn.learners.torch_inputs import (
     place_of,
     stretches,
 )
-from streamlearn.learners.torch_memory import Gradient, in_parts, memory_named, out_of_memory
+from streamlearn.learners.torch_memory import memory_named
 from streamlearn.learners.torch_mlp import Network
 from streamlearn.learners.torch_state import State, layout_of
-from streamlearn.learners.torch_tasks import Said, answer, classes_known, loss, outputs_at_first, predictions
+from streamlearn.learners.torch_step import Step
+from streamlearn.learners.torch_tasks import Bool_C, Head, Said, classes_known, outputs_at_first, predictions
 
 
 class TorchLearner:
@@ -70,6 +69,8 @@ class TorchLearner:
         Names of the categorical features, in the order of ``Features.categorical``.
     seed
         Seed of the shard; models of other names draw other numbers from it.
+    capture
+        Makes one launch of work whose shapes and places are fixed; tests give another.
 
     Raises
     ------
@@ -100,6 +101,8 @@ class TorchLearner:
         numeric: tuple[str, ...],
         categorical: tuple[str, ...],
         seed: int,
+        *,
+        capture: Capture = captured,
     ) -> None:
         assert task != "anomaly", "the config refuses a torch model for anomaly"
         self.name = settings.name
@@ -111,21 +114,23 @@ class TorchLearner:
         device = device_of(settings)
         missing = len(numeric) if settings.missing_indicator else 0
         self._use_threads()
-        self._blocks = Blocks(device, len(numeric), missing, len(categorical))
+        network = Network(
+            settings, len(numeric) + missing, len(categorical), outputs_at_first(task), seed, device
+        )
+        self._head = Head(task, device)
+        self._blocks = Blocks(network, self._head, settings.batch_events, capture)
+        self._step = Step(self._blocks, capture)
         self._state = State(
-            network=Network(
-                settings, len(numeric) + missing, len(categorical), outputs_at_first(task), seed, device
-            ),
+            network=network,
             statistics=Statistics.none(len(numeric)),
             target_statistics=Statistics.none(1),
             batch=MiniBatch(settings.batch_events, len(numeric), missing, len(categorical)),
             known_C=np.zeros(2 if task == "binary" else 0, np.bool_),
             unlabelled_row=0,
             batches_completed=0,
-            batches_refused=torch.zeros((), dtype=torch.int64, device=device),
         )
-
-        self._looked_at: int | None = None  # the mini-batch after which the weights were last finite
+        self._finite = Behind(late=device.type == "cuda")
+        self._looked_at: int | None = None  # the mini-batch after which the weights were last looked at
 
     @property
     def events_learned(self) -> int:
@@ -135,33 +140,36 @@ class TorchLearner:
     @property
     def batches_skipped(self) -> int:
         """Completed mini-batches whose step was refused. Costs a sync on cuda."""
-        return int(self._state.batches_refused.item())
+        return int(self._state.network.optimizer.refused.item())
 
     def is_finite(self) -> bool:
         """Return whether the weights are finite. Reads them where a step was made since the last call.
 
         A step that is not finite is refused, and so is one from weights whose squares leave float32: this
-        is the last line, and says no of what a damaged checkpoint brought.
+        is the last line, and says no of what a damaged checkpoint brought. On cuda it tells what it read at
+        the call before, but for the first since the start or a restore: so nobody waits for the last step.
         """
-        if self._looked_at != self._state.batches_completed:
-            # A sum reads the weights once, and is finite only if they all are. On cuda: a sync.
-            if not bool(torch.isfinite(self._state.network.weights.sum())):
-                return False
-            self._looked_at = self._state.batches_completed
-        return True
+        if self._looked_at == self._state.batches_completed:
+            return self._finite.newest()
+        self._looked_at = self._state.batches_completed
+        # A sum reads the weights once, and is finite only if they all are.
+        return self._finite.read(torch.isfinite(self._state.network.weights.sum()))
 
     def predict(self, examples: Examples) -> Predictions:
         """Predict as if these events came next, without learning (`reads_are_pure`)."""
         with memory_named(self.name):
             self._use_threads()
-            inputs, state = self._encode(examples), self._state
+            inputs, state, blocks = self._encode(examples), self._state, self._blocks
             everything_said: list[Said] = []
             row, unlabelled_row = state.batch.filled, state.unlabelled_row
             for labelled_I, unlabelled_I, fills in self._stretches(examples):
-                everything_said.append(self._say(inputs, labelled_I, row, height=self._settings.batch_events))
-                everything_said.append(self._say(inputs, unlabelled_I, unlabelled_row, height=None))
+                everything_said += (
+                    self._say(inputs, labelled_I, blocks.loose, row, blocks.batch_events),
+                    self._say(inputs, unlabelled_I, blocks.loose, unlabelled_row, None),
+                )
                 row = 0 if fills else row + len(labelled_I)
-                unlabelled_row = (unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
+                unlabelled_row = (unlabelled_row + len(unlabelled_I)) % blocks.block_events
+            blocks.answers.wait()
             return predictions(self._task, examples, everything_said)
 
     def predict_then_learn(self, examples: Examples) -> Predictions:
@@ -184,26 +192,19 @@ class TorchLearner:
         """
         with memory_named(self.name):
             self._use_threads()
-            inputs, state = self._encode(examples), self._state
+            inputs, state, blocks = self._encode(examples), self._state, self._blocks
             everything_said: list[Said] = []
             for labelled_I, unlabelled_I, fills in self._stretches(examples):
-                whole = fills and state.batch.filled == 0 and self._settings.dropout == 0
-                kept: list[Tensor] = []
-                everything_said.append(
-                    self._say(
-                        inputs,
-                        labelled_I,
-                        state.batch.filled,
-                        height=self._settings.batch_events,
-                        kept=kept if whole else None,
-                    )
+                everything_said += (
+                    self._say(inputs, labelled_I, blocks.waiting, state.batch.filled),
+                    self._say(inputs, unlabelled_I, blocks.loose, state.unlabelled_row, None),
                 )
-                everything_said.append(self._say(inputs, unlabelled_I, state.unlabelled_row, height=None))
                 place = place_of(labelled_I)
                 state.batch.append(inputs.at(place), examples.target_B[place])
-                state.unlabelled_row = (state.unlabelled_row + len(unlabelled_I)) % self._blocks.block_events
+                state.unlabelled_row = (state.unlabelled_row + len(unlabelled_I)) % blocks.block_events
                 if fills:
-                    self._learn_batch(kept)
+                    self._learn_batch()
+            blocks.answers.wait()
             return predictions(self._task, examples, everything_said)
 
     def snapshot(self) -> Snapshot:
@@ -213,6 +214,9 @@ class TorchLearner:
     def restore(self, snapshot: Snapshot) -> None:
         """Become what was snapshotted; continued training has the same bits. Raises CheckpointRefused."""
         self._state.restore(snapshot, self._layout)
+        self._head.know(self._state.known_C)
+        self._blocks.next_batch()
+        self._finite.forget()
         self._looked_at = None
 
     def describe(self) -> dict[str, Any]:
@@ -221,6 +225,7 @@ class TorchLearner:
         return {
             "parameters": len(network.weights),
             "device": str(network.device),
+            "precision": "bfloat16" if network.is_bfloat16 else "float32",
             "threads": self._settings.threads,
             "layers": [network.input_width, *self._settings.hidden, network.outputs],
             "optimizer": self._settings.optimizer,
@@ -242,22 +247,14 @@ class TorchLearner:
         return stretches(examples.labelled_B, self._state.batch.filled, self._settings.batch_events)
 
     def _say(
-        self,
-        inputs: Inputs,
-        event_I: Index_I,
-        row: int,
-        *,
-        height: int | None,
-        kept: list[Tensor] | None = None,
+        self, inputs: Inputs, event_I: Index_I, answers_of: Callable[..., list[Tensor]], *where: int | None
     ) -> Said:
-        """Predict events that stand at ``row`` and on in a matrix of ``height`` rows (see ``Blocks.run``)."""
+        """Have ``Blocks.waiting`` or ``Blocks.loose`` predict these events, which stand ``where`` it is told."""
         state, place = self._state, place_of(event_I)
-        answer_BO: Tensor | None = None
+        answers: list[Tensor] = []
         if self._speaks and len(event_I) > 0:
-            blocks = self._blocks.run(state.network, state.statistics, inputs.at(place), row, height, kept)
-            answers = [answer(self._task, outputs_BO, state.known_C)[rows] for outputs_BO, rows in blocks]
-            answer_BO = answers[0] if len(answers) == 1 else torch.cat(answers)
-        return Said(place, self.events_learned, answer_BO, state.known_C, state.target_statistics)
+            answers = answers_of(state.statistics, inputs.at(place), *where)
+        return Said(place, self.events_learned, answers, state.known_C, state.target_statistics)
 
     @property
     def _speaks(self) -> bool:
@@ -267,18 +264,15 @@ class TorchLearner:
 
     # -------------------------------------------------------------------------------------- learning
 
-    def _learn_batch(self, kept: list[Tensor]) -> None:
+    def _learn_batch(self) -> None:
         """Learn from the full mini-batch, all of whose events were predicted (`predict_before_learn`).
 
         1. Refuse a mini-batch that would overflow the statistics.
         2. Make room for its classes.
         3. Make one step, which the device refuses where it is not finite.
         4. Merge its rows into the statistics, and begin the next one.
-
-        ``kept`` holds its blocks' outputs as they were predicted; empty: they must be run for the step.
         """
         state, batch = self._state, self._state.batch
-        assert batch.room == 0, "a step is made of a full mini-batch"
 
         # Step 1.
         statistics = state.statistics.merged(batch.numeric_BF)
@@ -292,47 +286,27 @@ class TorchLearner:
 
             # Step 2.
             if self._task != "regression":
-                state.known_C = classes_known(state.known_C, batch.target_B)
-            if self._task == "multiclass" and len(state.known_C) > state.network.outputs:
-                state.network.grow(len(state.known_C))
-                kept = []
+                self._know(classes_known(state.known_C, batch.target_B))
 
             # Step 3.
-            gradient = self._gradient(kept)
-            if gradient is None:
-                kept.clear()
-                gradient = in_parts(self._settings.batch_events, self._gradient_of)
-            if gradient is None:
-                raise out_of_memory(self.name, "a single event's gradient does not fit")
-            state.batches_refused += state.network.step(*gradient).to(torch.int64)
+            self._step.make(batch, state.statistics, state.target_statistics, state.batches_completed)
 
             # Step 4.
             state.statistics, state.target_statistics = statistics, target_statistics
         else:
-            state.batches_refused += 1
+            state.network.optimizer.refused += 1
         batch.clear()
+        self._blocks.next_batch()
         state.batches_completed += 1
 
-    def _gradient(self, kept: list[Tensor]) -> Gradient | None:
-        """Return gradient and loss of the mini-batch, all at once; ``None``: there is no room for it."""
-        try:
-            return self._gradient_of(slice(self._settings.batch_events), kept)
-        except torch.OutOfMemoryError:
-            return None
-
-    def _gradient_of(self, rows: slice, kept: Sequence[Tensor] = ()) -> Gradient:
-        """Return gradient and loss of the mean over these rows of the mini-batch."""
-        state, network = self._state, self._state.network
-        outputs = kept
-        if not kept:
-            # Parts draw other dropouts than the whole: which, their rows decide.
-            dropout = network.dropout_of_step(state.batches_completed, rows.start or 0)
-            inputs = state.batch.inputs.at(rows)
-            outputs = self._blocks.run_whole(network, state.statistics, inputs, dropout)
-        outputs_BO = outputs[0] if len(outputs) == 1 else torch.cat(tuple(outputs))
-        target_B = state.batch.target_B[rows]
-        to_descend = loss(self._task, outputs_BO, target_B, state.known_C, state.target_statistics)
-        return network.gradient(to_descend), to_descend.detach()
+    def _know(self, known_C: Bool_C) -> None:
+        state = self._state
+        if known_C is state.known_C:
+            return
+        state.known_C = known_C
+        self._head.know(known_C)
+        if self._task == "multiclass":
+            state.network.grow(len(known_C))
 
     def _use_threads(self) -> None:
         if torch.get_num_threads() != self._settings.threads:

@@ -29,16 +29,19 @@ NORM_FLOOR = 1e-6
 class Optimizer:
     """Adam, AdamW or plain SGD, as the config says.
 
-    ``moments`` has the shape of the weights, by name; ``steps`` counts those that were not refused.
+    ``moments`` has the shape of the weights, by name; ``steps`` counts the steps that were made, ``refused``
+    those that were not. Both are on the device: to read them is a sync on cuda.
 
     >>> settings = TorchModel(name="mlp", learner="torch", optimizer="sgd", learning_rate=0.5)
     >>> weights, cpu = torch.tensor([1.0, 1.0]), torch.device("cpu")
     >>> optimizer = Optimizer(settings, 2, cpu)
     >>> loss = torch.tensor(0.0)
-    >>> optimizer.step(weights, torch.tensor([3.0, 4.0]), loss).item(), weights.round(decimals=5).tolist()
-    (0.0, [0.699999988079071, 0.6000000238418579])
-    >>> optimizer.step(weights, torch.tensor([torch.nan, 4.0]), loss).item(), weights.round(decimals=5).tolist()
-    (1.0, [0.699999988079071, 0.6000000238418579])
+    >>> optimizer.step(weights, torch.tensor([3.0, 4.0]), loss)
+    >>> optimizer.refused.item(), weights.round(decimals=5).tolist()
+    (0, [0.699999988079071, 0.6000000238418579])
+    >>> optimizer.step(weights, torch.tensor([torch.nan, 4.0]), loss)
+    >>> optimizer.refused.item(), weights.round(decimals=5).tolist()
+    (1, [0.699999988079071, 0.6000000238418579])
     """
 
     def __init__(self, settings: TorchModel, size: int, device: torch.device) -> None:
@@ -46,12 +49,13 @@ class Optimizer:
         names = () if settings.optimizer == "sgd" else ("exp_avg", "exp_avg_sq")
         self.moments = {name: torch.zeros(size, device=device) for name in names}
         self.steps = torch.zeros((), device=device)
+        self.refused = torch.zeros((), dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def step(self, weights: Tensor, gradient: Tensor, loss: Tensor) -> Tensor:
-        """Change the weights in place, unless the loss or the gradient's norm is not finite.
+    def step(self, weights: Tensor, gradient: Tensor, loss: Tensor) -> None:
+        """Change the weights in place, unless the loss or the gradient's norm is not finite; without a sync.
 
-        Returns 1.0 where the step was refused, else 0.0, as a tensor on the device: asks for no sync.
+        The gradient is scaled in place as well.
         """
         settings = self._settings
         norm = torch.linalg.vector_norm(gradient)
@@ -95,4 +99,4 @@ class Optimizer:
                 )
             case _:
                 assert_never(settings.optimizer)
-        return refused
+        self.refused.add_(refused.to(torch.int64))

@@ -47,7 +47,6 @@ class State:
     known_C: npt.NDArray[np.bool_]  # classes that a completed mini-batch held; replaced, never written to
     unlabelled_row: int  # of the next unlabelled event in its block
     batches_completed: int  # refused ones too
-    batches_refused: Tensor  # one int64, on the device
 
     def snapshot(self, layout: Mapping[str, Any]) -> Snapshot:
         """Copy the state out. ``layout`` is what must be equal where it is restored; JSON types only."""
@@ -77,7 +76,7 @@ class State:
             "batch_filled": filled,
             "unlabelled_row": self.unlabelled_row,
             "batches_completed": self.batches_completed,
-            "batches_refused": int(self.batches_refused.item()),  # a sync, once a checkpoint
+            "batches_refused": int(network.optimizer.refused.item()),  # a sync, once a checkpoint
         }
         return Snapshot(data=data, arrays=arrays)
 
@@ -128,13 +127,13 @@ class State:
         batch.target_B[:filled] = rows["target"]
         self.unlabelled_row = int(data["unlabelled_row"])
         self.batches_completed = int(data["batches_completed"])
-        self.batches_refused = torch.tensor(int(data["batches_refused"]), device=self.network.device)
+        self.network.optimizer.refused.fill_(int(data["batches_refused"]))
 
 
 def layout_of(
     settings: TorchModel, task: Task, numeric: tuple[str, ...], categorical: tuple[str, ...], seed: int
 ) -> dict[str, Any]:
-    """Return what a checkpoint and its reader must agree on; learning rate, dropout and clip may change."""
+    """Return what a checkpoint and its reader must agree on; learning rate, dropout, precision and clip may change."""
     return {
         "name": settings.name,
         "task": task,

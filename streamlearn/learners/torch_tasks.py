@@ -4,7 +4,7 @@ A class that has an output but that no completed mini-batch has held takes no pa
 infinity, in the loss as in the shares, so the shares of the classes that are known sum to 1.
 
 Upholds `replay_equals_run`: what is not exact (exponentials, sums) runs on whole blocks, whose shape and
-rows are fixed (see ``torch_network``); what runs on parts of a block is exact, element by element.
+rows are fixed (see ``torch_pass``); what runs on parts of a block is exact, element by element.
 
 Shape letters: B events, O outputs, C classes.
 """
@@ -27,11 +27,11 @@ Bool_C = npt.NDArray[np.bool_]
 
 
 class Said(NamedTuple):
-    """What the network said of the events at ``place``, still on the device."""
+    """What the network said of the events at ``place``, on the host or on its way there."""
 
     place: Place
     version: int  # events that it had learned
-    answer_BO: Tensor | None  # of ``answer``; None: nothing yet
+    answers: list[Tensor]  # answer_BO of one block after the other; none: it said nothing yet
     known_C: Bool_C
     target_statistics: Statistics
 
@@ -45,49 +45,78 @@ def outputs_at_first(task: Task) -> int:
     return 0 if task == "multiclass" else 1
 
 
-def loss(
-    task: Task, outputs_BO: Tensor, target_B: Float_B, known_C: Bool_C, statistics: Statistics
-) -> Tensor:
-    """Return the mean loss: log loss, or the squared error of the standardized target.
+class Head:
+    """A task's loss and its answers, on tensors of the device; nothing here waits for it.
 
-    Parameters
-    ----------
-    outputs_BO
-        The network's outputs, with their graph.
-    target_B
-        Class indices, or values in the target's unit; float64.
-    known_C
-        Classes that the network knows, those of this mini-batch included.
-    statistics
-        Of the target; regression only.
-    """
-    match task:
-        case "binary":
-            target = _like(outputs_BO, target_B.astype(np.float32))
-            return functional.binary_cross_entropy_with_logits(outputs_BO.squeeze(1), target)
-        case "multiclass":
-            target = _like(outputs_BO, target_B.astype(np.int64))
-            return functional.cross_entropy(_known_alone(outputs_BO, known_C), target)
-        case _:
-            standardized_B1 = np.empty((len(target_B), 1), np.float32)
-            statistics.standardize(target_B[:, np.newaxis], standardized_B1)
-            return functional.mse_loss(outputs_BO, _like(outputs_BO, standardized_B1))
-
-
-def answer(task: Task, outputs_BO: Tensor, known_C: Bool_C) -> Tensor:
-    """Return, for a whole block, the second class's share, all classes' shares, or a standardized value.
-
-    >>> answer("multiclass", torch.tensor([[0.0, 5.0, 0.0]]), np.array([True, False, True])).tolist()
+    >>> head = Head("multiclass", torch.device("cpu"))
+    >>> head.know(np.array([True, False, True]))
+    >>> answer_BO = torch.zeros((1, 3), dtype=torch.float64)
+    >>> head.answer(torch.tensor([[0.0, 5.0, 0.0]]), answer_BO)
+    >>> answer_BO.tolist()
     [[0.5, 0.0, 0.5]]
     """
-    outputs_BO = outputs_BO.detach().double()
-    match task:
-        case "binary":
-            return outputs_BO.sigmoid_()
-        case "multiclass":
-            return functional.softmax(_known_alone(outputs_BO, known_C), 1)
-        case _:
-            return outputs_BO
+
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self.task = task
+        self.target_dtype = torch.int64 if task == "multiclass" else torch.float32
+        self._device = device
+        self._unknown_C = torch.zeros(0, dtype=torch.bool, device=device)
+
+    def know(self, known_C: Bool_C) -> None:
+        """Take these classes as known; in place where there are as many as before (`captured` passes read it)."""
+        unknown_C = torch.from_numpy(~known_C)
+        if len(unknown_C) == len(self._unknown_C):
+            self._unknown_C.copy_(unknown_C)
+        else:
+            self._unknown_C = unknown_C.to(self._device, copy=True)
+
+    def targets(self, target_B: Float_B, statistics: Statistics) -> npt.NDArray[np.generic]:
+        """Return what ``slope`` takes of class indices, or of values in the target's unit; on the host.
+
+        ``statistics`` are the target's; regression only.
+        """
+        if self.task == "multiclass":
+            return target_B.astype(np.int64)
+        if self.task == "binary":
+            return target_B.astype(np.float32)
+        standardized_B1 = np.empty((len(target_B), 1), np.float32)
+        statistics.standardize(target_B[:, np.newaxis], standardized_B1)
+        return standardized_B1[:, 0]
+
+    def answer(self, outputs_BO: Tensor, answer_BO: Tensor) -> None:
+        """Write the second class's share, all classes' shares, or a standardized value; float64."""
+        answer_BO.copy_(outputs_BO)
+        match self.task:
+            case "binary":
+                answer_BO.sigmoid_()
+            case "multiclass":
+                answer_BO.masked_fill_(self._unknown_C, -torch.inf)
+                torch.softmax(answer_BO, 1, out=answer_BO)
+            case _:
+                pass
+
+    def slope(self, outputs_BO: Tensor, target_B: Tensor, slope_BO: Tensor) -> Tensor:
+        """Return the mean loss, and write its derivative by the outputs.
+
+        The loss is the log loss, or the squared error of the standardized target.
+        """
+        rows = len(outputs_BO)
+        match self.task:
+            case "binary":
+                torch.sigmoid(outputs_BO, out=slope_BO)
+                slope_BO.sub_(target_B.unsqueeze(1)).div_(rows)
+                return functional.binary_cross_entropy_with_logits(outputs_BO.squeeze(1), target_B)
+            case "multiclass":
+                log_share_BO = functional.log_softmax(outputs_BO.masked_fill(self._unknown_C, -torch.inf), 1)
+                torch.exp(log_share_BO, out=slope_BO)
+                own_B1 = target_B.unsqueeze(1)
+                slope_BO.scatter_(1, own_B1, slope_BO.gather(1, own_B1).sub_(1.0)).div_(rows)
+                return functional.nll_loss(log_share_BO, target_B)
+            case _:
+                torch.sub(outputs_BO, target_B.unsqueeze(1), out=slope_BO)
+                loss = slope_BO.square().mean()
+                slope_BO.mul_(2.0 / rows)
+                return loss
 
 
 def classes_known(known_C: Bool_C, target_B: Float_B) -> Bool_C:
@@ -106,15 +135,15 @@ def classes_known(known_C: Bool_C, target_B: Float_B) -> Bool_C:
 
 
 def predictions(task: Task, examples: Examples, everything_said: list[Said]) -> Predictions:
-    """Put all that was said of a batch in its place. On cuda, waits for the device."""
+    """Put all that was said of a batch in its place; its answers have arrived."""
     version_B = np.zeros(len(examples), np.int64)
     width = 1 if task == "regression" else len(examples.classes)
     answer_BC = np.full((len(examples), width), np.nan)
     for said in everything_said:
         version_B[said.place] = said.version
-        if said.answer_BO is None:
+        if not said.answers:
             continue
-        answer_BO = said.answer_BO.cpu().numpy()  # the first of these is the sync of the call
+        answer_BO = (said.answers[0] if len(said.answers) == 1 else torch.cat(said.answers)).numpy()
         if task == "regression":
             answer_BC[said.place, 0] = _values(answer_BO[:, 0], said.target_statistics)
         elif task == "binary" and said.known_C.all():
@@ -143,18 +172,6 @@ def _likeliest(share_BC: Float_BC) -> Code_B:
         class_B = share_BC.argmax(axis=1).astype(np.int32)
     class_B[share_BC.max(axis=1) < 0] = -1
     return class_B
-
-
-def _like(outputs_BO: Tensor, array: npt.NDArray[np.generic]) -> Tensor:
-    # A copy into torch's own memory, whose alignment is part of the result.
-    tensor = torch.tensor(array, pin_memory=outputs_BO.is_cuda)
-    return tensor.to(outputs_BO.device, non_blocking=True)
-
-
-def _known_alone(logits_BC: Tensor, known_C: Bool_C) -> Tensor:
-    if known_C.all():
-        return logits_BC
-    return logits_BC.masked_fill(torch.from_numpy(~known_C).to(logits_BC.device), -torch.inf)
 
 
 def _values(standardized_B: Float_B, statistics: Statistics) -> Float_B:

@@ -20,9 +20,8 @@ from streamlearn.config import TorchModel
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused, LearnerError, LearnerOutOfMemory
 from streamlearn.events import Categorical, Examples, Features, Predictions
-from streamlearn.learners import torch_network
-from streamlearn.learners.torch_mlp import Network
 from streamlearn.learners.torch_network import TorchLearner
+from streamlearn.learners.torch_pass import Pass
 
 NUMERIC = ("a", "b", "c")
 CATEGORICAL = ("carrier", "origin")
@@ -382,8 +381,8 @@ def test_a_step_that_is_not_finite_changes_no_weight_and_is_counted(
     learner, examples = make(optimizer=optimizer, weight_decay=0.1), stream(640)
     learner.predict_then_learn(examples.rows(0, 128))
     before = learner.snapshot().arrays
-    true_loss = torch_network.loss
-    monkeypatch.setattr(torch_network, "loss", lambda *given: true_loss(*given) * poison)
+    true_backward = Pass.backward
+    monkeypatch.setattr(Pass, "backward", lambda rows: true_backward(rows) * poison)
     learner.predict_then_learn(examples.rows(128, 256))
     after = learner.snapshot().arrays
     for name in before:
@@ -544,15 +543,15 @@ def test_cuda_that_is_asked_for_and_absent_is_an_error_with_a_remedy(monkeypatch
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, rows_max: int) -> list[int]:
     """Have the network fail as cuda does on more rows than these; return the rows that were tried."""
-    forward, tried = Network.forward, []
+    forward, tried = Pass.forward, []
 
-    def limited(self: Network, numeric_BN: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
-        tried.append(len(numeric_BN))
-        if len(numeric_BN) > rows_max:
+    def limited(self: Pass, rows: slice, **named: Any) -> None:
+        tried.append(len(range(self.rows)[rows]))
+        if tried[-1] > rows_max:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
-        return forward(self, numeric_BN, *more, **named)
+        forward(self, rows, **named)
 
-    monkeypatch.setattr(Network, "forward", limited)
+    monkeypatch.setattr(Pass, "forward", limited)
     return tried
 
 
@@ -601,7 +600,7 @@ def test_a_gradient_that_does_not_fit_for_a_single_event_stops(monkeypatch: pyte
     def refuse(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(Network, "gradient", refuse)
+    monkeypatch.setattr(Pass, "backward", refuse)
     with pytest.raises(LearnerOutOfMemory, match="a single event's gradient"):
         make().predict_then_learn(stream(300))
 
