@@ -102,7 +102,8 @@ class Blocks:
             except torch.OutOfMemoryError:
                 answer_BO = None
             if answer_BO is None:
-                answer_BO = in_halves(len(part), partial(self._alone, statistics, part))
+                alone = partial(self._alone, statistics, part, begin - first)
+                answer_BO = in_halves(rows, alone)[begin - first : end - first]
             said.append(self.answers.fetch(answer_BO))
         return said
 
@@ -163,12 +164,13 @@ class Blocks:
             self._work[key] = self._capture(lambda: matrix.forward(slice(start, end)), self.network.device)
         self._work[key]()
 
-    def _alone(self, statistics: Statistics, inputs: Inputs, rows: slice) -> Tensor:
-        """Predict some of these events by themselves."""
-        inputs = inputs.at(rows)
-        alone = Pass(self.network, self.head, len(inputs))
-        put(alone, statistics, inputs, 0)
-        alone.forward(slice(0, len(inputs)))
+    def _alone(self, statistics: Statistics, inputs: Inputs, row: int, span: slice) -> Tensor:
+        """Run some rows of a block by themselves, in which these events stand at ``row`` and on."""
+        alone = Pass(self.network, self.head, span.stop - span.start)
+        begin, end = max(row, span.start), min(row + len(inputs), span.stop)
+        if begin < end:
+            put(alone, statistics, inputs.at(slice(begin - row, end - row)), begin - span.start)
+        alone.forward(slice(0, alone.rows))
         return alone.answer_BO
 
 

@@ -51,7 +51,7 @@ from streamlearn.learners.torch_memory import memory_named
 from streamlearn.learners.torch_mlp import Network
 from streamlearn.learners.torch_state import State, layout_of
 from streamlearn.learners.torch_step import Step
-from streamlearn.learners.torch_tasks import Bool_C, Head, Said, classes_known, outputs_at_first, predictions
+from streamlearn.learners.torch_tasks import Head, Said, outputs_at_first, predictions
 
 
 class TorchLearner:
@@ -203,7 +203,7 @@ class TorchLearner:
                 state.batch.append(inputs.at(place), examples.target_B[place])
                 state.unlabelled_row = (state.unlabelled_row + len(unlabelled_I)) % blocks.block_events
                 if fills:
-                    self._learn_batch()
+                    self._step.learn(state)
             blocks.answers.wait()
             return predictions(self._task, examples, everything_said)
 
@@ -261,52 +261,6 @@ class TorchLearner:
         if self._task == "regression":
             return self._state.target_statistics.count > 0
         return bool(self._state.known_C.any())
-
-    # -------------------------------------------------------------------------------------- learning
-
-    def _learn_batch(self) -> None:
-        """Learn from the full mini-batch, all of whose events were predicted (`predict_before_learn`).
-
-        1. Refuse a mini-batch that would overflow the statistics.
-        2. Make room for its classes.
-        3. Make one step, which the device refuses where it is not finite.
-        4. Merge its rows into the statistics, and begin the next one.
-        """
-        state, batch = self._state, self._state.batch
-
-        # Step 1.
-        statistics = state.statistics.merged(batch.numeric_BF)
-        target_statistics = state.target_statistics
-        if self._task == "regression":
-            target_statistics = target_statistics.merged(batch.target_B[:, np.newaxis])
-        if statistics.finite and target_statistics.finite:
-            if state.statistics.count == 0:
-                # Nothing was predicted by the statistics of no events, so the first step need not see them.
-                state.statistics, state.target_statistics = statistics, target_statistics
-
-            # Step 2.
-            if self._task != "regression":
-                self._know(classes_known(state.known_C, batch.target_B))
-
-            # Step 3.
-            self._step.make(batch, state.statistics, state.target_statistics, state.batches_completed)
-
-            # Step 4.
-            state.statistics, state.target_statistics = statistics, target_statistics
-        else:
-            state.network.optimizer.refused += 1
-        batch.clear()
-        self._blocks.next_batch()
-        state.batches_completed += 1
-
-    def _know(self, known_C: Bool_C) -> None:
-        state = self._state
-        if known_C is state.known_C:
-            return
-        state.known_C = known_C
-        self._head.know(known_C)
-        if self._task == "multiclass":
-            state.network.grow(len(known_C))
 
     def _use_threads(self) -> None:
         if torch.get_num_threads() != self._settings.threads:

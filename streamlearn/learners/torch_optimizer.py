@@ -61,7 +61,9 @@ class Optimizer:
         norm = torch.linalg.vector_norm(gradient)
         scale = ((norm + NORM_FLOOR) / settings.gradient_norm_max).clamp_(min=1.0)
         # 0 times what is not finite is NaN, which equals nothing.
-        refused: Tensor = ((norm + loss) * 0.0).ne(0.0).to(torch.float32)
+        is_refused = ((norm + loss) * 0.0).ne(0.0)
+        self.refused.add_(is_refused)
+        refused = is_refused.to(torch.float32)
         match settings.optimizer:
             case "adam" | "adamw" as kind:
                 (adam if kind == "adam" else adamw)(
@@ -99,4 +101,3 @@ class Optimizer:
                 )
             case _:
                 assert_never(settings.optimizer)
-        self.refused.add_(refused.to(torch.int64))

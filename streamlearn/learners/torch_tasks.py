@@ -90,8 +90,7 @@ class Head:
             case "binary":
                 answer_BO.sigmoid_()
             case "multiclass":
-                answer_BO.masked_fill_(self._unknown_C, -torch.inf)
-                torch.softmax(answer_BO, 1, out=answer_BO)
+                answer_BO.copy_(torch.softmax(answer_BO.masked_fill_(self._unknown_C, -torch.inf), 1))
             case _:
                 pass
 
