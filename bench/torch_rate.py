@@ -1,12 +1,19 @@
 """The torch learner's rate beside a bare training step and beside an idle ``DataLoader``.
 
-    python bench/torch_rate.py [--rows N] [--quick]
+    python -m bench.torch_rate [--rows N] [--quick]
 
-All run in turns in one process on one thread, over the same rows again and again (20 numeric features), and
-the best turn of each counts: whatever disturbs a turn only slows it down. The loader shuffles ``rows`` rows. The learner gets float64
-columns in polls of 5,000 events, standardizes, predicts every event and learns; the bare step gets float32
-tensors that are there already, and trains the same network with the same optimizer; the loader's
-batches are thrown away.
+All take turns in one process on one thread, over the same rows again and again (20 numeric features):
+``rows`` each. What is reported is the median of the turns, and the ratio of medians; ``ratio_range`` holds the
+least and the largest ratio within a round.
+
+- ``learner``: takes float64 columns in polls of 5,000 events, standardizes them on the stream, predicts every
+  event before it learns it, learns in mini-batches of 512, clips gradients, and refuses what is not finite.
+- ``bare_step``: float32 tensors that are there already, standardized; zero_grad, forward, loss, backward, fused
+  Adam's step, in mini-batches of 512 of the same network. It predicts nothing, clips nothing, looks at nothing.
+- ``bare_step_clipped``: the same, with ``clip_grad_norm_``.
+- ``idle_loader``: ``DataLoader(TensorDataset(...), batch_size=512, shuffle=True)`` over ``rows`` rows, whose
+  batches are thrown away.
+- ``single``: the learner in polls of one event; its turns are short.
 
 Shape letters: B events, F numeric features.
 """
@@ -25,6 +32,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from bench.harness import Contender, Record, Target, compare, take_turns
 from streamlearn.config import TorchModel
 from streamlearn.events import Examples, Features
 from streamlearn.learners.torch_network import TorchLearner
@@ -34,52 +42,60 @@ HIDDEN = (128, 64)
 BATCH_EVENTS = 512
 POLL_EVENTS = 5_000
 TURN_ROWS = 50_000
+QUICK_ROWS = 1_000_000
 SEED = 7
 
+LEARNER, BARE, CLIPPED, IDLE, SINGLE = (
+    "learner",
+    "bare_step",
+    "bare_step_clipped",
+    "idle_dataloader",
+    "learner_polls_of_one_event",
+)
 
-def measure(rows: int, quick: bool) -> list[dict[str, Any]]:
+
+def measure(rows: int, quick: bool) -> list[Record]:
     """Measure rows/s and return benchmark records.
 
     Parameters
     ----------
     rows
-        Rows that each contestant takes, over all turns.
+        Rows that each contender takes, over all turns (``single`` takes fewer).
     quick
-        Two turns only.
+        No more than ``QUICK_ROWS``.
     """
     torch.set_num_threads(1)
-    polls = list(_polls(TURN_ROWS))
-    contestants = {
-        "learner": _learner(polls),
-        "bare_step": _bare_step(polls),
-        "idle_loader": _idle_loader(polls, rows),
-        "single": _learner_of_single_events(polls),
-    }
-    rate = dict.fromkeys(contestants, 0.0)
-    for _ in range(2 if quick else max(2, rows // TURN_ROWS)):
-        for name, take_turn in contestants.items():
-            started = time.perf_counter()
-            done = take_turn()
-            rate[name] = max(rate[name], done / (time.perf_counter() - started))
+    rows = min(rows, QUICK_ROWS) if quick else rows
+    polls = list(make_polls(TURN_ROWS))
+    contenders = [
+        _contender(LEARNER, learner_turn(polls, device="cpu")),
+        _contender(BARE, bare_turn(polls, torch.device("cpu"), clipped=False)),
+        _contender(CLIPPED, bare_turn(polls, torch.device("cpu"), clipped=True)),
+        _contender(IDLE, loader_turn(polls, rows)),
+        _contender(SINGLE, _learner_of_single_events(polls)),
+    ]
+    for contender in contenders:
+        contender.take_turn()  # the first turn pays for what is made once
+    series = take_turns(contenders, max(3, rows // TURN_ROWS), lambda name, figures: None)
     return [
-        _record("torch_predict_then_learn", rate["learner"], "bare_training_step", rate["bare_step"]),
-        _record("torch_predict_then_learn", rate["learner"], "idle_dataloader", rate["idle_loader"]),
-        _record("torch_polls_of_one_event", rate["single"], "polls_of_5000_events", rate["learner"]),
+        compare(series, LEARNER, BARE, "rows/s", Target("ratio", at_least=0.8)),
+        compare(series, LEARNER, CLIPPED, "rows/s"),
+        compare(series, LEARNER, IDLE, "rows/s", Target("ratio", at_least=1.0)),
+        compare(series, SINGLE, LEARNER, "rows/s"),
     ]
 
 
-def _record(name: str, value: float, baseline: str, baseline_value: float) -> dict[str, Any]:
-    return {
-        "name": name,
-        "unit": "rows/s",
-        "value": round(value),
-        "baseline": baseline,
-        "baseline_value": round(baseline_value),
-        "ratio": round(value / baseline_value, 3),
-    }
+def _contender(name: str, take_turn: Callable[[], int]) -> Contender:
+    def rate() -> dict[str, float]:
+        began = time.perf_counter()
+        done = take_turn()
+        return {name: done / (time.perf_counter() - began)}
+
+    return Contender((name,), rate)
 
 
-def _polls(rows: int) -> Iterator[Examples]:
+def make_polls(rows: int) -> Iterator[Examples]:
+    """Yield labelled events in polls of ``POLL_EVENTS``."""
     generator = np.random.default_rng(SEED)
     names = tuple(f"x{i}" for i in range(FEATURES))
     weight_F = generator.normal(size=FEATURES)
@@ -92,15 +108,17 @@ def _polls(rows: int) -> Iterator[Examples]:
         yield Examples(features, label_B, np.ones(events, np.bool_), (False, True))
 
 
-def _make_learner(polls: list[Examples]) -> TorchLearner:
-    settings = TorchModel(
-        name="mlp", learner="torch", hidden=HIDDEN, batch_events=BATCH_EVENTS, device="cpu", threads=1
+def make_learner(polls: list[Examples], **settings: Any) -> TorchLearner:
+    """Return a learner of the benchmark's network."""
+    model = TorchModel(
+        name="mlp", learner="torch", hidden=HIDDEN, batch_events=BATCH_EVENTS, threads=1, **settings
     )
-    return TorchLearner(settings, "binary", polls[0].features.numeric_names, (), SEED)
+    return TorchLearner(model, "binary", polls[0].features.numeric_names, (), SEED)
 
 
-def _learner(polls: list[Examples]) -> Callable[[], int]:
-    learner = _make_learner(polls)
+def learner_turn(polls: list[Examples], **settings: Any) -> Callable[[], int]:
+    """Return a turn of a learner, which predicts and learns all polls."""
+    learner = make_learner(polls, **settings)
 
     def take_turn() -> int:
         return sum(len(learner.predict_then_learn(poll)) for poll in polls)
@@ -109,7 +127,7 @@ def _learner(polls: list[Examples]) -> Callable[[], int]:
 
 
 def _learner_of_single_events(polls: list[Examples]) -> Callable[[], int]:
-    learner = _make_learner(polls)
+    learner = make_learner(polls, device="cpu")
     learner.predict_then_learn(polls[0])  # a network that has learned nothing says nothing, and faster
     events = [polls[0].rows(i, i + 1) for i in range(BATCH_EVENTS)]
 
@@ -119,22 +137,25 @@ def _learner_of_single_events(polls: list[Examples]) -> Callable[[], int]:
     return take_turn
 
 
-def _tensors(polls: list[Examples]) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(polls: list[Examples]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return all rows, standardized, and their labels; float32."""
     x_BF = np.concatenate([poll.features.numeric_BF for poll in polls])
     y_B = np.concatenate([poll.target_B for poll in polls])
     x_BF = (x_BF - x_BF.mean(axis=0)) / x_BF.std(axis=0)
     return torch.from_numpy(x_BF.astype(np.float32)), torch.from_numpy(y_B.astype(np.float32))
 
 
-def _bare_step(polls: list[Examples]) -> Callable[[], int]:
-    x_BF, y_B = _tensors(polls)
+def bare_turn(polls: list[Examples], device: torch.device, *, clipped: bool) -> Callable[[], int]:
+    """Return a turn of plain eager PyTorch over tensors that are on the device already."""
+    x_BF, y_B = (tensor.to(device) for tensor in tensors(polls))
     layers: list[torch.nn.Module] = []
     width = FEATURES
     for units in HIDDEN:
         layers += [torch.nn.Linear(width, units), torch.nn.ReLU()]
         width = units
-    network = torch.nn.Sequential(*layers, torch.nn.Linear(width, 1), torch.nn.Flatten(0))
-    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    network = torch.nn.Sequential(*layers, torch.nn.Linear(width, 1), torch.nn.Flatten(0)).to(device)
+    parameters = list(network.parameters())
+    optimizer = torch.optim.Adam(parameters, fused=True)
     steps = len(y_B) // BATCH_EVENTS
 
     def take_turn() -> int:
@@ -142,14 +163,19 @@ def _bare_step(polls: list[Examples]) -> Callable[[], int]:
             rows = slice(step * BATCH_EVENTS, (step + 1) * BATCH_EVENTS)
             optimizer.zero_grad()
             functional.binary_cross_entropy_with_logits(network(x_BF[rows]), y_B[rows]).backward()
+            if clipped:
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         return steps * BATCH_EVENTS
 
     return take_turn
 
 
-def _idle_loader(polls: list[Examples], rows: int) -> Callable[[], int]:
-    x_BF, y_B = _tensors(polls)
+def loader_turn(polls: list[Examples], rows: int) -> Callable[[], int]:
+    """Return a turn of a ``DataLoader`` over so many rows; it goes on where the turn before ended."""
+    x_BF, y_B = tensors(polls)
     times = max(1, rows // len(y_B))
     data = TensorDataset(x_BF.repeat(times, 1), y_B.repeat(times))
     loader = DataLoader(data, batch_size=BATCH_EVENTS, shuffle=True)
