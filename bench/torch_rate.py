@@ -68,14 +68,14 @@ def measure(rows: int, quick: bool) -> list[Record]:
     rows = min(rows, QUICK_ROWS) if quick else rows
     polls = list(make_polls(TURN_ROWS))
     contenders = [
-        _contender(LEARNER, learner_turn(polls, device="cpu")),
-        _contender(BARE, bare_turn(polls, torch.device("cpu"), clipped=False)),
-        _contender(CLIPPED, bare_turn(polls, torch.device("cpu"), clipped=True)),
-        _contender(IDLE, loader_turn(polls, rows)),
-        _contender(SINGLE, _learner_of_single_events(polls)),
+        contender(LEARNER, learner_turn(polls, device="cpu")),
+        contender(BARE, bare_turn(polls, torch.device("cpu"), clipped=False)),
+        contender(CLIPPED, bare_turn(polls, torch.device("cpu"), clipped=True)),
+        contender(IDLE, loader_turn(polls, rows)),
+        contender(SINGLE, _learner_of_single_events(polls)),
     ]
-    for contender in contenders:
-        contender.take_turn()  # the first turn pays for what is made once
+    for each in contenders:
+        each.take_turn()  # the first turn pays for what is made once
     series = take_turns(contenders, max(3, rows // TURN_ROWS), lambda name, figures: None)
     return [
         compare(series, LEARNER, BARE, "rows/s", Target("ratio", at_least=0.8)),
@@ -85,7 +85,9 @@ def measure(rows: int, quick: bool) -> list[Record]:
     ]
 
 
-def _contender(name: str, take_turn: Callable[[], int]) -> Contender:
+def contender(name: str, take_turn: Callable[[], int]) -> Contender:
+    """Return a contender whose figure is its rows/s."""
+
     def rate() -> dict[str, float]:
         began = time.perf_counter()
         done = take_turn()
@@ -110,9 +112,8 @@ def make_polls(rows: int) -> Iterator[Examples]:
 
 def make_learner(polls: list[Examples], **settings: Any) -> TorchLearner:
     """Return a learner of the benchmark's network."""
-    model = TorchModel(
-        name="mlp", learner="torch", hidden=HIDDEN, batch_events=BATCH_EVENTS, threads=1, **settings
-    )
+    shape: dict[str, Any] = {"hidden": HIDDEN, "batch_events": BATCH_EVENTS, "threads": 1, **settings}
+    model = TorchModel(name="mlp", learner="torch", **shape)
     return TorchLearner(model, "binary", polls[0].features.numeric_names, (), SEED)
 
 
@@ -145,22 +146,29 @@ def tensors(polls: list[Examples]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(x_BF.astype(np.float32)), torch.from_numpy(y_B.astype(np.float32))
 
 
-def bare_turn(polls: list[Examples], device: torch.device, *, clipped: bool) -> Callable[[], int]:
+def bare_turn(
+    polls: list[Examples],
+    device: torch.device,
+    *,
+    clipped: bool,
+    hidden: tuple[int, ...] = HIDDEN,
+    batch_events: int = BATCH_EVENTS,
+) -> Callable[[], int]:
     """Return a turn of plain eager PyTorch over tensors that are on the device already."""
     x_BF, y_B = (tensor.to(device) for tensor in tensors(polls))
     layers: list[torch.nn.Module] = []
     width = FEATURES
-    for units in HIDDEN:
+    for units in hidden:
         layers += [torch.nn.Linear(width, units), torch.nn.ReLU()]
         width = units
     network = torch.nn.Sequential(*layers, torch.nn.Linear(width, 1), torch.nn.Flatten(0)).to(device)
     parameters = list(network.parameters())
     optimizer = torch.optim.Adam(parameters, fused=True)
-    steps = len(y_B) // BATCH_EVENTS
+    steps = len(y_B) // batch_events
 
     def take_turn() -> int:
         for step in range(steps):
-            rows = slice(step * BATCH_EVENTS, (step + 1) * BATCH_EVENTS)
+            rows = slice(step * batch_events, (step + 1) * batch_events)
             optimizer.zero_grad()
             functional.binary_cross_entropy_with_logits(network(x_BF[rows]), y_B[rows]).backward()
             if clipped:
@@ -168,7 +176,7 @@ def bare_turn(polls: list[Examples], device: torch.device, *, clipped: bool) -> 
             optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        return steps * BATCH_EVENTS
+        return steps * batch_events
 
     return take_turn
 
