@@ -15,7 +15,14 @@ from streamlearn.belt.lane import MERGE_PART, Lane
 from streamlearn.belt.parts import Parts
 from streamlearn.config import Checkpoint
 from streamlearn.contracts import Published, ShardState
-from streamlearn.errors import BrokerUnavailable, CheckpointFenced, CheckpointRefused, Fenced, SourceError
+from streamlearn.errors import (
+    BrokerUnavailable,
+    CheckpointFenced,
+    CheckpointRefused,
+    DeadLetterError,
+    Fenced,
+    SourceError,
+)
 
 COLLECT_SECONDS = 0.05  # between two looks at the writer, while the belt waits for it
 FAILED_RETRY_SECONDS = 2.0  # the belt stands meanwhile: what it learned would only be lost
@@ -142,7 +149,7 @@ class Upkeep:
         if isinstance(written.failure, CheckpointRefused):
             raise written.failure  # no later try can be better
         # A way out that has failed for good says so at each try; an absent broker only takes its time.
-        is_final = isinstance(written.failure, SourceError) and not isinstance(
+        is_final = isinstance(written.failure, SourceError | DeadLetterError) and not isinstance(
             written.failure, BrokerUnavailable
         )
         if is_final and care is not None and not self._parts.give_up():
