@@ -216,7 +216,7 @@ class Shard:
             accepted,
             examples,
             parts.classes.tokens,
-            {name: said_by[name] for name in parts.monitors},
+            {name: said for name, said in said_by.items() if name in parts.monitors},
             learned,
             tuple(alarms),
             dict(self.next_offsets),

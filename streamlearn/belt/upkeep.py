@@ -104,13 +104,11 @@ class Upkeep:
         Whoever takes the shard up then starts from the checkpoint before, and learns the rest again.
         """
         self._await(name, deadline)
-        if not self._cares[name].events_since:
-            return True
-        if self._parts.writer.is_writing(name):
-            return False
-        self._submit(name)
-        self._await(name, deadline)
-        return not self._cares[name].events_since
+        if self._cares[name].events_since and not self._parts.writer.is_writing(name):
+            self._submit(name)
+            self._await(name, deadline)
+        # What is still being written is not published, and may fail.
+        return not self._parts.writer.is_writing(name) and not self._cares[name].events_since
 
     def _submit(self, name: str) -> None:
         """Stand still for a snapshot; the writer does the rest."""

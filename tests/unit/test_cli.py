@@ -156,7 +156,8 @@ def test_run_over_files_until_the_end(tmp_path: Path) -> None:
         "models", "drift_alarms", "checkpoints_written",
     ]  # fmt: skip
     assert (summary["events_read"], summary["events_rejected"]) == (200, 10)
-    assert list(summary["models"][0]) == ["name", "engine", "events_learned", "metrics"]
+    assert list(summary["models"][0]) == ["name", "engine", "events_learned", "metrics", "scores"]
+    assert list(summary["models"][-1]) == ["name", "engine", "events_learned", "metrics"]  # a baseline
     assert len((tmp_path / "dead-letters.jsonl").read_text().splitlines()) == 10
     again = streamlearn("run", "flow.toml", "--until-end", "--json", "--set", "http.port=0", folder=tmp_path)
     assert json.loads(again.stdout)["events_read"] == 0

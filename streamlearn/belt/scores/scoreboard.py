@@ -55,14 +55,16 @@ class Scoreboard:
     def update(
         self, said: Mapping[str, Predictions], errors: Mapping[str, Errors], examples: Examples
     ) -> None:
-        """Take note of a batch, in shard order."""
+        """Take note of a batch, in shard order. Who is warmed up says nothing for the others (warming.py)."""
         error_LB: Float_BC = np.full((len(self.names), len(examples)), np.nan)
         for place, name in enumerate(self.names):
-            rows_J, errors_J = errors[name]
-            error_LB[place, rows_J] = errors_J
+            if name in errors:
+                rows_J, errors_J = errors[name]
+                error_LB[place, rows_J] = errors_J
         self.verdicts.update(error_LB)
         for name, calibration in self.calibrations.items():
-            calibration.update(said[name], examples)
+            if name in said:
+                calibration.update(said[name], examples)
         if self.slices:
             for categories in examples.features.categorical:
                 if categories.name in self.slices:
