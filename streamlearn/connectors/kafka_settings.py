@@ -85,6 +85,7 @@ CONSUMER_ONLY = MEMBER_ONLY | frozenset(
 # A broker that comes back should be noticed within seconds; librdkafka's default is 10 s.
 RECONNECT_BACKOFF_MAX_MS = 2000
 MAX_POLL_INTERVAL_MS = 300_000
+RECEIVE_BYTES_DEFAULT = 100_000_000  # librdkafka's
 # Between the end of the revoke budget and the moment when the group throws the member out.
 REVOKE_MARGIN_SECONDS = 5.0
 # The answer to one fetch may overshoot the queue's limit, and its size counts compressed bytes: a small
@@ -196,6 +197,8 @@ def member_settings(source: KafkaSource) -> Settings:
         **client_settings(source.bootstrap_servers, properties),
         **_without(properties, PRODUCER_ONLY),
         **_no_offsets_by_itself(source),
+        # It reads nothing, and librdkafka refuses a limit below that of the fetches that it would make.
+        "receive.message.max.bytes": RECEIVE_BYTES_DEFAULT,
         # Its partitions are paused at their ends; what slips in before the pause is thrown away.
         "auto.offset.reset": "latest",
         "queued.min.messages": 1,

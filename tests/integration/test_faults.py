@@ -46,8 +46,9 @@ def event(number: int, **changes: object) -> bytes:
 
 
 def test_a_step_longer_than_the_poll_interval_costs_no_membership(
-    kafka: KafkaForTests, tmp_path: Path
+    kafka: KafkaForTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(tmp_path)  # reading the checkpoint back imports the model's module
     topic = kafka.topic(partitions=2)
     values = [event(number, a=13 if number == 20 else number / 7) for number in range(40)]
     kafka.produce(topic, [(number % 2, None, value, None) for number, value in enumerate(values)])
