@@ -198,7 +198,7 @@ def test_nothing_is_wider_than_a_phone(page: Page, daemon: Scripted, width: int)
     daemon.changes |= {"models": (model,), "stream": LONG, "events_read": 10**15, "events_per_second": 1e9}
     page.eventually("document.getElementById('models').textContent.includes('a_feature')")
     page.resize(width, 700)
-    page.eventually(f"innerWidth === {width} && modelsChart.plot.width <= {width}")
+    page.eventually(f"innerWidth === {width} && modelsChart.plot?.width <= {width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
