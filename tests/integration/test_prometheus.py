@@ -38,6 +38,7 @@ ONLY_WITH_LABELS = (
     "streamlearn_labels_",
     "streamlearn_label_",
     "streamlearn_pending_",
+    "streamlearn_waited_",
 )  # none of the workers has
 ONLY_IN_TROUBLE = {"streamlearn_belt_paused", "streamlearn_partition_stuck"}
 # Their other side is no number but what a worker shows itself, or six hours ago.
