@@ -217,7 +217,7 @@ class Holdings:
             # Step 3.
             next_offsets, missed = self._place(partitions, known)
             cuts = parts.read_cuts(name, next_offsets)
-            covered = covered_by(covered, cuts, partitions)
+            covered = covered_by(covered, [] if state is None else cuts, partitions)
         except StreamlearnError as error:
             outbox.close()
             parts.store.release(name)

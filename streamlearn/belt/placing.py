@@ -155,7 +155,7 @@ def covered_by(
     cuts: Sequence[Mapping[TopicPartition, int]],
     partitions: Collection[TopicPartition],
 ) -> dict[TopicPartition, int]:
-    """Return the offset of each partition below which everything was sent: as the group or the order journal says.
+    """Return the offset of each partition below which everything was sent: as the group says, or else the order journal.
 
     Both are written in the same transaction. But the group forgets what it committed when it has had no member
     for ``offsets.retention.minutes`` (a week), and the journal does not.
@@ -164,9 +164,8 @@ def covered_by(
     >>> covered_by({}, [{first: 5}, {first: 9}], [first]), covered_by({first: 9}, [], [first])
     ({TopicPartition(topic='t', partition=0): 9}, {TopicPartition(topic='t', partition=0): 9})
     """
-    last = cuts[-1] if cuts else {}
-    known = [p for p in partitions if p in committed or p in last]
-    return {p: max(committed.get(p, 0), last.get(p, 0)) for p in known}
+    said = committed or (cuts[-1] if cuts else {})
+    return {p: said[p] for p in partitions if p in said}
 
 
 def _start_offset(reader: Reader, partition: TopicPartition, start: Start) -> int:
