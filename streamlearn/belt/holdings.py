@@ -13,14 +13,7 @@ from typing import Any
 
 from streamlearn.belt.lane import MERGE_PART, Lane, clocks_of
 from streamlearn.belt.parts import Offsets, Parts
-from streamlearn.belt.placing import (
-    BEGAN_AT,
-    began_at,
-    check_copartitioned,
-    covered_by,
-    place,
-    shards_to_own,
-)
+from streamlearn.belt.placing import BEGAN_AT, began_at, check_copartitioned, place, shards_to_own
 from streamlearn.belt.reading import Reading, highs_of
 from streamlearn.belt.shard import EVENTS_MISSED
 from streamlearn.belt.upkeep import Upkeep
@@ -217,7 +210,6 @@ class Holdings:
             # Step 3.
             next_offsets, missed = self._place(partitions, known)
             cuts = parts.read_cuts(name, next_offsets)
-            covered = covered_by(covered, [] if state is None else cuts, partitions)
         except StreamlearnError as error:
             outbox.close()
             parts.store.release(name)

@@ -150,24 +150,6 @@ def began_at(
     return [(*partition, known.get(partition, offset)) for partition, offset in next_offsets.items()]
 
 
-def covered_by(
-    committed: Mapping[TopicPartition, int],
-    cuts: Sequence[Mapping[TopicPartition, int]],
-    partitions: Collection[TopicPartition],
-) -> dict[TopicPartition, int]:
-    """Return the offset of each partition below which everything was sent: as the group says, or else the order journal.
-
-    Both are written in the same transaction. But the group forgets what it committed when it has had no member
-    for ``offsets.retention.minutes`` (a week), and the journal does not.
-
-    >>> first = TopicPartition("t", 0)
-    >>> covered_by({}, [{first: 5}, {first: 9}], [first]), covered_by({first: 9}, [], [first])
-    ({TopicPartition(topic='t', partition=0): 9}, {TopicPartition(topic='t', partition=0): 9})
-    """
-    said = committed or (cuts[-1] if cuts else {})
-    return {p: said[p] for p in partitions if p in said}
-
-
 def _start_offset(reader: Reader, partition: TopicPartition, start: Start) -> int:
     match start:
         case "earliest":

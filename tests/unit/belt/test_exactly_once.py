@@ -10,7 +10,6 @@ from belt_world import World, events
 from memory_source import Row
 from memory_transactions import MemoryTransactions
 
-from streamlearn.checkpoints.inspect import show
 from streamlearn.contracts import Assigned, Lost
 from streamlearn.events import TopicPartition
 
@@ -156,28 +155,3 @@ def test_a_shard_that_moves_goes_on_where_its_transactions_ended(tmp_path: Path)
     first.membership.queue.append(Assigned(()))
     assert second.digests() == digests
     assert by_partition(transactions.records) == by_partition(expected.records)
-
-
-def test_what_the_group_has_forgotten_the_order_journal_knows(tmp_path: Path) -> None:
-    """A group that had no member for a week has no offsets any more. The journal was written with them."""
-    expected, digests = uninterrupted(tmp_path / "whole", "stream")
-    transactions = MemoryTransactions()
-    crashed = world(tmp_path / "crashed", transactions, "stream", poll_events=5)
-    for second in range(100):
-        crashed.belt.step(float(second))
-        if crashed.belt.upkeep.written > 1 and _sent(transactions) > _kept(tmp_path / "crashed") + 10:
-            break
-    assert _sent(transactions) > _kept(tmp_path / "crashed") + 10, "something was sent since the checkpoint"
-    transactions.offsets.clear()
-    again = world(tmp_path / "crashed", transactions, "stream").run()
-    assert transactions.records == expected.records, "nothing is sent again, and nothing is missing"
-    assert again.digests() == digests
-
-
-def _sent(transactions: MemoryTransactions) -> int:
-    return sum(transactions.journal["flow"][-1].values())
-
-
-def _kept(folder: Path) -> int:
-    [newest] = show(str(folder))["shards"]
-    return sum(each["next_offset"] for each in newest["next_offsets"])
