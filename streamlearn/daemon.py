@@ -30,7 +30,7 @@ from streamlearn.errors import ExitCode, StreamlearnError
 from streamlearn.report import Observer, summary
 from streamlearn.telemetry import Telemetry
 
-OBSERVE_SECONDS = 1.0  # between two pictures; one costs the belt about a millisecond
+OBSERVE_SECONDS = 1.0  # between two pictures, which the belt waits for
 CHECKPOINT_SECONDS = 6.0  # of the ten that stopping may take; leaving the group and closing have the rest
 SILENCE_SECONDS = 60.0  # a step that takes longer is unhealthy
 
