@@ -268,14 +268,18 @@ class _LocalDraft:
         self._place = place
         self._unfinished = unfinished
         self._path = path
-        self._file = file
+        self._file: int | None = file  # None once it is closed: its number may be another file's by then
         self.mapped = mapped
 
     def finish(self) -> None:
-        self._place.finish(self._unfinished, self._path, self._file)
+        file, self._file = self._file, None
+        assert file is not None, "finished once; what failed is written anew"
+        self._place.finish(self._unfinished, self._path, file)
 
     def discard(self) -> None:
-        self._place.close(self._file)
+        file, self._file = self._file, None
+        if file is not None:
+            self._place.close(file)
         self._place.remove(self._unfinished)
 
 

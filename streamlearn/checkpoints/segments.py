@@ -87,7 +87,12 @@ class ShardSegments:
             if draft is None:
                 assert name in self._durable, f"{name} was neither sealed nor opened here"
                 continue
-            self._finish(name, draft, again=failed)
+            try:
+                self._finish(name, draft, again=failed)
+            except CheckpointError:
+                with self._lock:
+                    self._failed.add(name)
+                raise
             with self._lock:
                 self._durable.add(name)
                 self._drafts.pop(name, None)
@@ -106,10 +111,6 @@ class ShardSegments:
                 self._write_anew(name, path, draft)
         except FileNotFoundError:  # a claimer that was slow took it for what an earlier owner had left
             self._write_anew(name, path, draft)
-        except CheckpointError:
-            with self._lock:
-                self._failed.add(name)
-            raise
 
     def _write_anew(self, name: str, path: str, draft: Draft) -> None:
         """Write what a draft holds to another file: one whose sync failed may not be trusted again."""

@@ -20,6 +20,7 @@ import checkpoint_script
 import checkpoint_world
 import fence_world
 import pytest
+import segment_world
 from checkpoint_world import Code, state
 from interleavings import drawn, every
 
@@ -30,10 +31,11 @@ from streamlearn.errors import CheckpointFenced
 PACKAGE = "streamlearn.checkpoints"
 FOLDER = Path(streamlearn.checkpoints.__path__[0])
 # In the order in which they import each other: all are made anew around a mutated one.
-MODULES = ("places", "claims", "stores", "format", "keeper")
+MODULES = ("places", "claims", "segments", "stores", "format", "keeper")
 
 POWER_LOSS_SEEDS = 1500
 FENCE_SEEDS = 400
+SEGMENT_SEEDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Mutation:
     name: str
     module: str
     changes: tuple[tuple[str, str], ...]
-    suites: tuple[str, ...] = ("stories", "power loss")  # which may notice it
+    suites: tuple[str, ...] = ("stories", "segments", "power loss")  # which may notice it
 
     def apply(self, source: str) -> str:
         for old, new in self.changes:
@@ -124,7 +126,7 @@ FENCES = (
     Mutation(
         "a claimer discards what newer owners write",
         "claims",
-        (("return version is not None and version.epoch < epoch", "return version is not None"),),
+        (("if version is None else version.epoch < epoch", "if version is None else True"),),
     ),
     Mutation(
         "a name that is taken is replaced",
@@ -170,7 +172,7 @@ CHECKSUMS = (
         "places",
         (
             (
-                "            self._disk.sync(file)  # waits for the disk\n",
+                "            if sync:\n                self._disk.sync(file)  # waits for the disk\n",
                 "            try:\n                self._disk.sync(file)\n"
                 "            except OSError:\n                self._disk.sync(file)\n",
             ),
@@ -210,6 +212,11 @@ def power_loss(code: Code) -> None:
         checkpoint_world.run(checkpoint_script.script_of(seed), code)
 
 
+def segments(code: Code) -> None:
+    for seed in range(SEGMENT_SEEDS):
+        segment_world.run(seed, code)
+
+
 def object_store(code: Code) -> None:
     """There is no disk to simulate; what is looked at, and when, is the same in every store."""
     url = f"memory://mutant-{id(code)}"
@@ -232,6 +239,7 @@ def drawn_interleavings(code: Code) -> None:
 
 SUITES: dict[str, Callable[[Code], object]] = {
     "stories": stories,
+    "segments": segments,
     "object store": object_store,
     "slow claimer": fence_world.one_slow,
     "drawn interleavings": drawn_interleavings,

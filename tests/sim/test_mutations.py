@@ -6,6 +6,7 @@ import ast
 
 import fence_world
 import pytest
+import segment_world
 from checkpoint_script import script_of
 from checkpoint_world import run
 from mutations import FOLDER, Mutation, fsyncs, judge, mutant, mutations, object_store, stories
@@ -24,17 +25,18 @@ def test_the_code_made_anew_without_a_mutation_passes() -> None:
     fence_world.one_slow(code)
     for seed in range(100):
         run(script_of(seed), code)
+        segment_world.run(seed, code)
 
 
 def test_all_fsyncs_are_among_them() -> None:
     """Also one that is written in another way than those which are found."""
     calls = [
         node
-        for name in ("places", "claims", "stores", "keeper")
+        for name in ("places", "claims", "segments", "stores", "keeper")
         for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text()))
         if isinstance(node, ast.Attribute) and node.attr.startswith(("sync", "fsync"))
     ]
-    assert len(list(fsyncs())) == len(calls) == 4
+    assert len(list(fsyncs())) == len(calls) == 5
 
 
 def test_a_text_that_is_gone_is_told() -> None:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 
 import pytest
+import segment_world
 from checkpoint_script import script_of, stories
 from checkpoint_world import run
 
@@ -14,6 +15,7 @@ HAPPENINGS = {
     *("the newest loaded", "an older one loaded", "stopped at two", "refused", "moved away"),
 }
 SEEDS = 2000
+SEGMENT_SEEDS = 150
 BLOCKS = 10
 
 
@@ -41,6 +43,15 @@ def test_the_stories_that_chance_seldom_tells() -> None:
     for script in stories():
         happened.update(run(script).happened)
     assert happened.keys() >= {"published", "fenced", "failed", "moved away", "stopped at two", "refused"}
+
+
+def test_what_a_checkpoint_refers_to_is_there_whatever_the_disk_does() -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(SEGMENT_SEEDS):
+        happened.update(segment_world.run(seed).happened)
+    assert happened.keys() == {
+        *("published", "failed", "died while it published", "power lost", "a segment opened")
+    }
 
 
 def test_a_seed_is_one_story() -> None:
