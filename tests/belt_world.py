@@ -202,7 +202,7 @@ class World:
             ),
             close_outlets=(self.predictions.close, self.letters.close),
             telemetry=self.telemetry,
-            check_config=lambda state: self.parts.new_shard("probe", {}).check_config(state),
+            check_config=shard_factory(self.config)("probe", {}).check_config,
             outbox_commits=transactions is not None,
             read_cuts=(lambda _shard, _after: ()) if transactions is None else transactions.read_cuts,
         )
