@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,6 +144,10 @@ class MemorySink:
         self.letters += letters
 
     def flush(self, timeout_seconds: float) -> bool:
+        if not self.flushes:
+            threading.Event().wait(
+                min(timeout_seconds, 0.05)
+            )  # as a sink does, which would else be asked in a spin
         return self.flushes
 
     def close(self) -> None:
