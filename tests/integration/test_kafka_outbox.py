@@ -431,7 +431,23 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
     def send(count: int) -> None:
         for _ in range(count):
             sent.append(b"%d" % len(sent))
-            outbox.send(Emission([([None], [sent[-1]])], (), {only: len(sent)}, ()))
+            outbox.send(emission(len(sent)))
+
+    def emission(number: int) -> Emission:
+        return Emission([([None], [sent[number - 1]])], (), {only: number}, ())
+
+    def arrived() -> bool:
+        """Whether all is durable. One that is fenced begins anew behind what is covered, as the belt does."""
+        nonlocal outbox
+        try:
+            return outbox.flush(1.0)
+        except Fenced:
+            # A producer that was given up may still have asked for an epoch, and the newest epoch is the one that counts.
+            outbox.close()
+            outbox = make_outbox(settings, "flights", [only], member.group_metadata, dead_letters=NoLetters())
+            for number in range(outbox.open(OPEN_SECONDS).next_offsets.get(only, 0), len(sent)):
+                outbox.send(emission(number + 1))
+            return False
 
     try:
         eventually(lambda: member.assignment_known, 60)
@@ -447,7 +463,7 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
         assert not outbox.flush(0.5)
         again = LocalBroker(int(servers.rpartition(":")[2]), tmp_path / "broker", heap_megabytes=384).start()
         try:
-            eventually(lambda: outbox.flush(1.0), 90)
+            eventually(arrived, 120)
             assert read_values(servers, "predictions") == sent
             admin = AdminClient({"bootstrap.servers": servers})
             assert committed_offsets(admin, "outage", [only], 20) == {only: len(sent)}
