@@ -129,13 +129,19 @@ def delayed(
     return without, labels
 
 
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class MemorySink:
-    """Keeps what was sent; ``flush`` can be told to fail."""
+    """Keeps what was sent; ``flush`` can be made to wait."""
 
     records: list[tuple[bytes | None, dict[str, Any]]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    flushes: bool = True
+    flushes: threading.Event = field(default_factory=_set)  # cleared: ``flush`` waits for it
 
     def send_predictions(self, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
         self.records += [(key, json.loads(value)) for key, value in zip(keys, values, strict=True)]
@@ -144,11 +150,7 @@ class MemorySink:
         self.letters += letters
 
     def flush(self, timeout_seconds: float) -> bool:
-        if not self.flushes:
-            threading.Event().wait(
-                min(timeout_seconds, 0.05)
-            )  # as a sink does, which would else be asked in a spin
-        return self.flushes
+        return self.flushes.wait(timeout_seconds)
 
     def close(self) -> None:
         pass
@@ -207,7 +209,7 @@ class World:
             ),
             close_outlets=(self.predictions.close, self.letters.close),
             telemetry=self.telemetry,
-            check_config=shard_factory(self.config)("probe", {}).check_config,
+            check_config=lambda state: shard_factory(self.config)("probe", {}).check_config(state),
             outbox_commits=transactions is not None,
             read_cuts=(lambda _shard, _after: ()) if transactions is None else transactions.read_cuts,
         )

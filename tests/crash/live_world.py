@@ -22,7 +22,6 @@ from crash_points import POINTS, KillAt
 from crash_tally import Tally
 from crash_world import PARTITIONS, RUN_SECONDS, STATIC, CrashWorld, Failure, Seen, differences
 from kafka_for_tests import Row
-from slips import Slip
 from waiting import eventually
 from zygote import Job, Worker
 
@@ -96,9 +95,8 @@ def _pieces(rows: Sequence[Row], draw: random.Random) -> Iterator[list[Row]]:
 class LiveWorld:
     """Lives plans over topics that are written meanwhile."""
 
-    def __init__(self, world: CrashWorld, slip: Slip | None = None) -> None:
+    def __init__(self, world: CrashWorld) -> None:
         self._world = world
-        self._slip = slip
 
     def run(self, seed: int, kills: int, side_by_side: int, tally: Tally) -> None:
         """Kill at least so often more."""
@@ -128,9 +126,7 @@ class LiveWorld:
         folder = world.folder / name
         folder.mkdir()
         text = world.text(plan, folder, name, topic)
-        lives = [
-            _LiveLife(world, plan, text, folder, number, tally, self._slip) for number in range(plan.workers)
-        ]
+        lives = [_LiveLife(world, plan, text, folder, number, tally) for number in range(plan.workers)]
         turns = 1 + max(len(life.kills) for life in lives)
         pause_seconds = turns * LIFE_SECONDS / PIECES
         with (
@@ -205,14 +201,7 @@ class _LiveLife:
     """One worker of a plan: killed again and again, then left to itself, then told to end."""
 
     def __init__(
-        self,
-        world: CrashWorld,
-        plan: Plan,
-        text: str,
-        folder: Path,
-        number: int,
-        tally: Tally,
-        slip: Slip | None,
+        self, world: CrashWorld, plan: Plan, text: str, folder: Path, number: int, tally: Tally
     ) -> None:
         self.kills = plan.kills[number :: plan.workers]
         self._zygote = world.zygotes[plan.seed]
@@ -222,7 +211,6 @@ class _LiveLife:
         self._result = folder / f"result-{number}.json"
         self._overrides = (STATIC.format(number=number), *LIVE)
         self._tally = tally
-        self._slip = slip
         self._last: Worker | None = None
 
     def live(self) -> None:
@@ -261,6 +249,6 @@ class _LiveLife:
                 kill_at,
                 self._plan.has_links,
                 does="live",
-                slip=self._slip,
+                slip=self._plan.slip,
             )
         )

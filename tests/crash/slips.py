@@ -6,7 +6,6 @@ over. ``install`` puts one in its place, for the rest of this process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 Slip = Literal["sends again", "passes over"]
@@ -18,21 +17,12 @@ def install(slip: Slip) -> None:
 
     match slip:
         case "sends again":  # what the last committed transaction covered is not muted in the replay
-            loop.emission_of = _forgetful(loop.emission_of)
+            emission_of = loop.emission_of
+            loop.emission_of = lambda *arguments, **named: emission_of(*arguments, **{**named, "covered": {}})
         case "passes over":  # the first event behind a checkpoint is not read
             place = holdings.place
 
-            def further(*arguments: Any) -> Any:
-                known = arguments[2]
-                return place(
-                    *arguments[:2], {each: offset + 1 for each, offset in known.items()}, *arguments[3:]
-                )
+            def further(reader: Any, partitions: Any, known: dict[Any, int], *others: Any) -> Any:
+                return place(reader, partitions, {each: at + 1 for each, at in known.items()}, *others)
 
             holdings.place = further
-
-
-def _forgetful(emission_of: Callable[..., Any]) -> Callable[..., Any]:
-    def emission(*arguments: Any, **named: Any) -> Any:
-        return emission_of(*arguments, **{**named, "covered": {}})
-
-    return emission

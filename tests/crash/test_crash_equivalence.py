@@ -87,9 +87,9 @@ def test_kills_of_a_live_stream_find_a_slip(world: CrashWorld, slip: Slip, scope
     """Killed at its second commit, with no checkpoint behind it but the first: what was sent is to be muted."""
     kills = (KillAt("producer.commit_transaction:after", 2),)
     name = f"slip-{slip.replace(' ', '-')}-{scope}"
-    plan = replace(CALM, name=name, scope=scope, every_events=900, kills=kills)
+    plan = replace(CALM, name=name, scope=scope, every_events=900, kills=kills, slip=slip)
     tally = Tally(SEED)
-    LiveWorld(world, slip).live(plan, tally)
+    LiveWorld(world).live(plan, tally)
     assert tally.differences
 
 

@@ -425,8 +425,12 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
     source = KafkaSource(bootstrap_servers=servers, topics=("events",), group_id="outage")
     settings = OutboxSettings(source, "flights", "predictions", None, None, commit_seconds=0.0)
     member = KafkaMember(source)
-    outbox = make_outbox(settings, "flights", [only], member.group_metadata, dead_letters=NoLetters())
     sent: list[bytes] = []
+
+    def fresh() -> KafkaOutbox:
+        return make_outbox(settings, "flights", [only], member.group_metadata, dead_letters=NoLetters())
+
+    outbox = fresh()
 
     def send(count: int) -> None:
         for _ in range(count):
@@ -442,11 +446,12 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
         try:
             return outbox.flush(1.0)
         except Fenced:
-            # A producer that was given up may still have asked for an epoch, and the newest epoch is the one that counts.
+            # A producer that was given up may still have asked for an epoch, and only the newest counts.
             outbox.close()
-            outbox = make_outbox(settings, "flights", [only], member.group_metadata, dead_letters=NoLetters())
-            for number in range(outbox.open(OPEN_SECONDS).next_offsets.get(only, 0), len(sent)):
-                outbox.send(emission(number + 1))
+            outbox = fresh()
+            covered = outbox.open(OPEN_SECONDS).next_offsets.get(only, 0)
+            for number in range(covered + 1, len(sent) + 1):
+                outbox.send(emission(number))
             return False
 
     try:
@@ -463,7 +468,7 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
         assert not outbox.flush(0.5)
         again = LocalBroker(int(servers.rpartition(":")[2]), tmp_path / "broker", heap_megabytes=384).start()
         try:
-            eventually(arrived, 120)
+            eventually(arrived, 90)
             assert read_values(servers, "predictions") == sent
             admin = AdminClient({"bootstrap.servers": servers})
             assert committed_offsets(admin, "outage", [only], 20) == {only: len(sent)}

@@ -9,6 +9,7 @@ newest checkpoint of a start names segments that verify, and is not older than t
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -17,10 +18,11 @@ from checkpoint_script import Fault
 from checkpoint_world import ROOT, Code, state
 from disk import SimulatedDisk
 
+from streamlearn.checkpoints.names import checksum_of, first_row_of
 from streamlearn.errors import CheckpointError
 
 ROWS = 4  # of a segment
-STARTS = 4
+STARTS = 5
 PUBLISHES = 5  # of a start, at most
 CALLS = 40  # of the disk, in a publish
 
@@ -31,21 +33,21 @@ class Told:
 
     names: dict[int, tuple[str, ...]] = field(default_factory=dict)  # of what was tried, by its sequence
     acknowledged: int = 0
-    happened: dict[str, int] = field(default_factory=dict)
-
-    def seen(self, what: str) -> None:
-        self.happened[what] = self.happened.get(what, 0) + 1
+    happened: Counter[str] = field(default_factory=Counter)
 
 
 def run(seed: int, code: Code | None = None) -> Told:
     """Run one story to its end. Raises AssertionError where the promise is broken."""
-    chance, told = random.Random(seed), Told()
+    chance, told, code = random.Random(seed), Told(), code or Code()
     disk = SimulatedDisk(random.Random(seed + 1))
-    for _start in range(STARTS):
-        _work(chance, disk, code or Code(), told)
-        disk.lose_power()
-        told.seen("power lost")
-    _work(chance, disk, code or Code(), told)
+    for start in range(STARTS):
+        if start:
+            disk.lose_power()
+            told.happened["power lost"] += 1
+        try:
+            _work(chance, disk, code, told)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, start {start}: {error}") from error
     return told
 
 
@@ -60,8 +62,9 @@ def _work(chance: random.Random, disk: SimulatedDisk, code: Code, told: Told) ->
     live = () if newest is None else newest.segments
     assert live == told.names.get(sequence, ()), "other segments than were named"
     for name in live:
-        assert sha256(segments.open(name).content).hexdigest() in name, f"{name} is not what it was"
-        told.seen("a segment opened")
+        content = segments.open(name).content
+        assert sha256(content).hexdigest() == checksum_of(name), f"{name} is not what it was"
+        told.happened["a segment opened"] += 1
     for _ in range(chance.randint(1, PUBLISHES)):
         sequence += 1
         kind = chance.choice(["none", "none", "power", "error", "sync errors"])
@@ -72,14 +75,13 @@ def _work(chance: random.Random, disk: SimulatedDisk, code: Code, told: Told) ->
                 name = f"{row:016d}-{sha256(content).hexdigest()}.segment"
                 segments.seal(name, content)
                 live = (*live, name)[-3:]
-                made = state(sequence, sequence, epoch)
                 told.names[sequence] = live
-                before = int(live[0].partition("-")[0])
-                keeper.publish(replace(made, segments=live, segments_from=before))
+                made = state(sequence, sequence, epoch)
+                keeper.publish(replace(made, segments=live, segments_from=first_row_of(live[0])))
                 told.acknowledged = sequence
-                told.seen("published")
+                told.happened["published"] += 1
             except CheckpointError:
-                told.seen("failed")
+                told.happened["failed"] += 1
         if not mount.alive:
-            told.seen("died while it published")
+            told.happened["died while it published"] += 1
             return

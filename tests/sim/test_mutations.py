@@ -6,10 +6,20 @@ import ast
 
 import fence_world
 import pytest
-import segment_world
 from checkpoint_script import script_of
 from checkpoint_world import run
-from mutations import FOLDER, Mutation, fsyncs, judge, mutant, mutations, object_store, stories
+from mutations import (
+    FOLDER,
+    MODULES,
+    Mutation,
+    fsyncs,
+    judge,
+    mutant,
+    mutations,
+    object_store,
+    segments,
+    stories,
+)
 
 
 @pytest.mark.parametrize("mutation", mutations(), ids=lambda mutation: mutation.name)
@@ -21,18 +31,18 @@ def test_without_it_something_fails(mutation: Mutation) -> None:
 def test_the_code_made_anew_without_a_mutation_passes() -> None:
     code = mutant(None)
     stories(code)
+    segments(code)
     object_store(code)
     fence_world.one_slow(code)
     for seed in range(100):
         run(script_of(seed), code)
-        segment_world.run(seed, code)
 
 
 def test_all_fsyncs_are_among_them() -> None:
     """Also one that is written in another way than those which are found."""
     calls = [
         node
-        for name in ("places", "claims", "segments", "stores", "keeper")
+        for name in MODULES
         for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text()))
         if isinstance(node, ast.Attribute) and node.attr.startswith(("sync", "fsync"))
     ]
