@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from crash_points import POINTS, KillAt
-from slips import Slip
 
 Scope = Literal["stream", "partition"]
 Delivery = Literal["exactly_once", "at_least_once"]
@@ -62,7 +61,6 @@ class Plan:
     every_events: int
     commit_ms: int
     kills: tuple[Kill, ...] = ()
-    slip: Slip | None = None  # never drawn: a fault that live workers have, to be found
 
 
 def plans(seed: int) -> Iterator[Plan]:

@@ -19,7 +19,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import slips
 from belt_world import CONFIG, World, events
 from crash_points import KillAt, install
 from replayed import replayed
@@ -85,8 +84,6 @@ def _work(job: dict[str, Any]) -> int:
         os.dup2(source, target)
     kill_at = None if job["kill_at"] is None else KillAt(*job["kill_at"])
     steps = install(kill_at, has_links=job["has_links"])
-    if job["slip"] is not None:
-        slips.install(job["slip"])
     try:
         config = parse(job["config"], job["overrides"], {})
         if job["does"] == "replay":

@@ -249,6 +249,5 @@ class _LiveLife:
                 kill_at,
                 self._plan.has_links,
                 does="live",
-                slip=self._plan.slip,
             )
         )

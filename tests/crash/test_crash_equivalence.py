@@ -13,15 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crash_plan import Scope, occurs
-from crash_points import POINTS, KillAt
+from crash_plan import occurs
+from crash_points import POINTS
 from crash_suite import CALM, SIDE_BY_SIDE, CrashSuite
 from crash_tally import Tally
 from crash_world import BAD_EVERY, EVENTS, STATIC, CrashWorld, differences
 from daemon_process import DaemonProcess
 from kafka_for_tests import KafkaForTests
 from live_world import LiveWorld
-from slips import Slip
 from waiting import eventually
 from zygote import Zygote
 
@@ -77,20 +76,6 @@ def test_replay_equals_run_and_learned_once_at_any_kill(
         assert tally.killed >= KILLS
         if len(POINTS) <= KILLS - LIVE_KILLS:
             assert set(POINTS) <= tally.kills.keys()
-
-
-@pytest.mark.parametrize(
-    ("slip", "scope"),
-    [("sends again", "stream"), ("passes over", "partition")],
-)
-def test_kills_of_a_live_stream_find_a_slip(world: CrashWorld, slip: Slip, scope: Scope) -> None:
-    """Killed at its second commit, with no checkpoint behind it but the first: what was sent is to be muted."""
-    kills = (KillAt("producer.commit_transaction:after", 2),)
-    name = f"slip-{slip.replace(' ', '-')}-{scope}"
-    plan = replace(CALM, name=name, scope=scope, every_events=900, kills=kills, slip=slip)
-    tally = Tally(SEED)
-    LiveWorld(world).live(plan, tally)
-    assert tally.differences
 
 
 def test_replay_equals_run_under_any_hash_seed_of_the_environment(

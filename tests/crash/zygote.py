@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crash_points import KillAt
-from slips import Slip
 
 HERE = Path(__file__).parent
 
@@ -37,7 +36,6 @@ class Job:
     kill_at: KillAt | None = None
     has_links: bool = True
     does: Literal["read", "live", "replay"] = "read"
-    slip: Slip | None = None  # a fault that is planted
 
     def as_json(self) -> dict[str, Any]:
         kill_at = None if self.kill_at is None else [self.kill_at.point, self.kill_at.number]
@@ -49,7 +47,6 @@ class Job:
             "kill_at": kill_at,
             "has_links": self.has_links,
             "does": self.does,
-            "slip": self.slip,
         }
 
 
