@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
+from streamlearn.errors import BrokerUnavailable
 from streamlearn.events import TopicPartition
 
 STEPS = (
@@ -36,7 +37,8 @@ class MemoryBroker:
     """What was committed, and what will go wrong.
 
     ``script`` holds, for each step, what its next calls meet: None (nothing), an error in the call's place, or
-    ("after", error): the call does its work, and its caller hears of an error.
+    ("after", error): the call does its work, and its caller hears of an error. ``questions_lost`` of the next
+    questions for offsets get no answer in time.
     """
 
     script: dict[str, deque[Any]] = field(default_factory=lambda: defaultdict(deque))
@@ -46,6 +48,7 @@ class MemoryBroker:
     alive: MemoryProducer | None = None
     refuses: dict[bytes, KafkaError] = field(default_factory=dict)  # by a record's value
     records_max: int = 1000
+    questions_lost: int = 0
     told: Counter[str] = field(default_factory=Counter)  # by whoever sends: what happened, how often
 
     def tell(self, happened: str) -> None:
@@ -57,6 +60,9 @@ class MemoryBroker:
     def read_offsets(
         self, partitions: Sequence[TopicPartition], timeout_seconds: float
     ) -> dict[TopicPartition, int]:
+        if self.questions_lost:
+            self.questions_lost -= 1
+            raise BrokerUnavailable("no answer in time", remedy="ask again")
         return {each: self.offsets[each] for each in partitions if each in self.offsets}
 
     def values(self, topic: str = "predictions") -> list[bytes | None]:
@@ -81,6 +87,7 @@ class MemoryProducer:
         self._broker = broker
         self._report = report
         self._error: KafkaError | None = None  # asks for an abort, or is fatal
+        self._holds_id = False
         self._open = False
         self._records: list[tuple[str, bytes | None, bytes | None]] = []
         self._offsets: dict[TopicPartition, int] = {}
@@ -89,7 +96,10 @@ class MemoryProducer:
     def init_transactions(self, timeout: float) -> None:
         def work() -> None:
             self._broker.alive = self
+            self._holds_id = True
 
+        if self._holds_id:
+            raise KafkaException(an_error(KafkaError._STATE))
         self._step("init_transactions", work)
 
     def begin_transaction(self) -> None:

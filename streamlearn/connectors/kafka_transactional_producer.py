@@ -60,6 +60,7 @@ class TransactionalProducer:
         self._since = time.monotonic()
         self._is_stuck = False
         self._undelivered: Undelivered | None = None
+        self.holds_id = False  # it has the id, and has begun nothing since
 
     @property
     def age_seconds(self) -> float:
@@ -76,10 +77,12 @@ class TransactionalProducer:
     def init(self, timeout_seconds: float) -> None:
         """Fence whoever had the id, and end what that one left open."""
         self._handle.init_transactions(timeout_seconds)
+        self.holds_id = True
 
     def begin(self) -> None:
         """Begin; nothing is asked of the broker."""
         self._undelivered = None
+        self.holds_id = False
         self._handle.begin_transaction()
 
     def put_all(self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:

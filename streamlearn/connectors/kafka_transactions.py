@@ -18,7 +18,6 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamlearn.connectors.kafka_errors import error_of, source_error
 from streamlearn.connectors.kafka_transactional_producer import (
-    CALL_SECONDS,
     PATIENCE_SECONDS,
     DeliveryReport,
     Ended,
@@ -33,6 +32,7 @@ Offsets = Mapping[TopicPartition, int]
 Write = Callable[[TransactionalProducer], None]
 
 PAUSE_SECONDS = (0.1, 2.0)  # first and longest, between two tries
+QUESTION_SECONDS = 3.0  # a new producer and the group's offsets, while nobody waits; then both again
 ABORT_SECONDS = 2.0  # at the end, when nobody waits for more
 TRIES_MAX = 10  # of one transaction, for reasons that are no outage
 REJOIN_TRIES_MAX = 5  # within some 1.5 s: a member that is one has fresh metadata by then
@@ -105,6 +105,8 @@ class Transactions:
     ) -> dict[TopicPartition, int]:
         deadline = time.monotonic() + timeout_seconds
         for pause in _pauses():
+            if self._opened().holds_id:  # of a call before, whose question was not answered
+                break
             try:
                 self._opened().init(_left(deadline))
                 break
@@ -219,7 +221,7 @@ class Transactions:
             raise self._fenced(_NO_MEMBER)  # whoever is none must not fence one that is
         while True:
             try:
-                found = self._fence_and_read(list(next_offsets), CALL_SECONDS)
+                found = self._fence_and_read(list(next_offsets), QUESTION_SECONDS)
                 break
             except BrokerUnavailable:
                 self._pause(PAUSE_SECONDS[0])

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from kafka_in_memory import STEPS, MemoryBroker, an_error
 from waiting import eventually
 
-from streamlearn.connectors.kafka_transactional_producer import Ended, TransactionalProducer
+from streamlearn.connectors.kafka_transactional_producer import Ended, TransactionalProducer, beyond_repair
 from streamlearn.connectors.kafka_transactions import REJOIN_TRIES_MAX, TRIES_MAX, Transactions
 from streamlearn.connectors.kafka_verdicts import Verdict, verdict_of
 from streamlearn.errors import BrokerUnavailable, Fenced, SourceError, TopicMissing
@@ -289,6 +289,22 @@ def test_a_producer_that_finds_no_broker_again_is_replaced(monkeypatch: pytest.M
     sending.send(write(b"1"), {PARTITION: 1})
     assert broker.values() == [b"1"]
     assert broker.told["recreated"] == 2 * TRIES_MAX
+
+
+def test_a_lost_question_is_asked_again_and_costs_no_producer() -> None:
+    broker = MemoryBroker(questions_lost=1)
+    sending = transactions(broker)
+    with pytest.raises(BrokerUnavailable):
+        sending.open([PARTITION], 5.0)
+    assert sending.open([PARTITION], 5.0) == {}
+    assert broker.calls == ["init_transactions"]
+
+    broker.script["commit_transaction"] = deque([beyond_repair(KafkaError._TIMED_OUT, "no coordinator")])
+    broker.questions_lost = 3
+    sending.send(write(b"1"), {PARTITION: 1})
+    assert broker.values() == [b"1"]
+    assert broker.told["recreated"] == 1
+    assert broker.calls.count("init_transactions") == 2
 
 
 class Stuck(deque[Any]):
