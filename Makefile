@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+WORKERS ?= 4
 
 .PHONY: help setup demo test test-crash test-rebalances test-fuzz stack-test screenshots check fmt bench clean
 
@@ -21,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup     ## A year of real flights through Kafka into models that learn as they go (DEMO='--rate 5000').
 	$(BIN)/streamlearn demo $(DEMO)
 
-test: setup     ## All tests, integration tests against Apache Kafka included (TEST='-k word').
-	$(BIN)/python -m pytest $(TEST)
+test: setup     ## All tests, integration tests against Apache Kafka included (TEST='-k word' WORKERS=0).
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TEST)
 
 test-crash: setup ## Kill the daemon at every named step and by the clock (KILLS=1000 SEED=3 SUMMARY=kills.json).
 	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_PLAN=$(PLAN) CRASH_SUMMARY=$(SUMMARY) \

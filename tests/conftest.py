@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,28 +15,38 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import waiting
+import worker_processes
 from chromium_for_tests import Chromium, find_chromium
 from kafka_for_tests import KafkaForTests, NoKafka, kafka_for_tests
+from worker_processes import tell
 
 from streamlearn.environment import Environment
 
-_LINES = pytest.StashKey[list[str]]()
-_CHROMIUM_LINES = pytest.StashKey[list[str]]()
+_KAFKA, _CHROMIUM = "Apache Kafka", "Chromium"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_LINES] = []
-    config.stash[_CHROMIUM_LINES] = []
     # kafka-python reads its own schemas so when it is imported, under Python 3.11 and 3.12.
     config.addinivalue_line("filterwarnings", "ignore:(open|read)_text is deprecated:DeprecationWarning")
 
 
+@pytest.hookimpl(tryfirst=True)  # before each process names its tests by their groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        worker_processes.arrange(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    worker_processes.take_over(node.config, node)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    worker_processes.hand_over(session.config)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for title, key in (("Apache Kafka", _LINES), ("Chromium", _CHROMIUM_LINES)):
-        if config.stash[key]:
-            terminalreporter.section(title)
-            for line in config.stash[key]:
-                terminalreporter.line(line)
+    worker_processes.show(config, terminalreporter)
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +59,7 @@ def without_kafka(pytestconfig: pytest.Config) -> Callable[[str], None]:
     def end(reason: str) -> None:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(f"no Apache Kafka, and CI=true:\n{reason}", pytrace=False)
-        line = f"NO APACHE KAFKA, so tests that need it were SKIPPED:\n{reason}"
-        if line not in pytestconfig.stash[_LINES]:
-            pytestconfig.stash[_LINES].append(line)
+        tell(pytestconfig, _KAFKA, [f"NO APACHE KAFKA, so tests that need it were SKIPPED:\n{reason}"])
         pytest.skip("no Apache Kafka")
 
     return end
@@ -58,27 +67,28 @@ def without_kafka(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config, without_kafka: Callable[[str], None]) -> Iterator[KafkaForTests]:
-    """An Apache Kafka, one for the whole run."""
-    lines = pytestconfig.stash[_LINES]
+    """An Apache Kafka, one for each process of the run."""
     with ExitStack() as stack:
         try:
-            kafka = stack.enter_context(kafka_for_tests(Environment(), lines.append))
+            kafka = stack.enter_context(
+                kafka_for_tests(Environment(), lambda line: tell(pytestconfig, _KAFKA, [line]))
+            )
         except NoKafka as error:
             without_kafka(str(error))
             raise
-        lines.append(f"the tests ran on {kafka.bootstrap_servers}, from {kafka.origin}")
+        tell(pytestconfig, _KAFKA, [f"the tests ran on {kafka.bootstrap_servers}, from {kafka.origin}"])
         yield kafka
 
 
 @pytest.fixture(scope="session")
 def chromium(pytestconfig: pytest.Config) -> Iterator[Chromium]:
-    """A browser, one for the whole run; without one, tests are skipped on a laptop and fail where ``CI=true``."""
+    """A browser, one for each process of the run; without one, tests are skipped on a laptop and fail where ``CI=true``."""
     binary = find_chromium()
     if binary is None:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail("no Chromium on the path, and CI=true: apt-get install chromium", pytrace=False)
         line = "NO CHROMIUM on the path, so tests of the live page were SKIPPED: apt-get install chromium"
-        pytestconfig.stash[_CHROMIUM_LINES] = [line]
+        tell(pytestconfig, _CHROMIUM, [line])
         pytest.skip("no Chromium")
     with Chromium(binary) as browser:
         yield browser

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from chaos.rebalance_report import Report, table
+from worker_processes import tell
 
 collect_ignore = [] if os.environ.get("REBALANCES") else ["test_many_rebalances.py"]
 
-_REPORTS = pytest.StashKey[list[Report]]()
-
 
 @pytest.fixture(scope="session")
-def reports(pytestconfig: pytest.Config) -> list[Report]:
-    """What is put here is printed as a table when all tests have run."""
-    return pytestconfig.stash.setdefault(_REPORTS, [])
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reports = config.stash.get(_REPORTS, [])
+def reports(pytestconfig: pytest.Config) -> Iterator[list[Report]]:
+    """What is put here is shown as a table at the end of the run."""
+    reports: list[Report] = []
+    yield reports
     if reports:
-        terminalreporter.section("rebalances, seconds")
-        for line in table(reports):
-            terminalreporter.line(line)
+        tell(pytestconfig, "rebalances, seconds", table(reports))

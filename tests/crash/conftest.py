@@ -11,22 +11,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from crash_tally import Tally
+from worker_processes import tell
 from zygote import Zygote
-
-_TALLIES = pytest.StashKey[list[Tally]]()
 
 
 @pytest.fixture(scope="session")
-def tallies(pytestconfig: pytest.Config) -> list[Tally]:
-    """What is put here is printed as a table when all tests have run."""
-    return pytestconfig.stash.setdefault(_TALLIES, [])
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for tally in config.stash.get(_TALLIES, []):
-        terminalreporter.section("kills")
-        for line in tally.table():
-            terminalreporter.line(line)
+def tallies(pytestconfig: pytest.Config) -> Iterator[list[Tally]]:
+    """What is put here is shown as a table at the end of the run."""
+    tallies: list[Tally] = []
+    yield tallies
+    for tally in tallies:
+        tell(pytestconfig, "kills", tally.table())
 
 
 @pytest.fixture(scope="session")
