@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-WORKERS ?= 4
+WORKERS ?= 2
 
 .PHONY: help setup demo test test-crash test-rebalances test-fuzz stack-test screenshots check fmt bench clean
 

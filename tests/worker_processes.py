@@ -1,7 +1,8 @@
 """The run over several processes (pytest-xdist): which tests stay together, what begins first, what all tell.
 
-Tests that share a fixture of their module stay in one process, or each would set it up again. Slow ones
-begin first, so that no process ends with a long one alone.
+Tests that share a fixture of their module stay in one process, or each would set it up again; and so do those
+that start many daemons at once, or they would be in each other's way. Slow ones begin first, so that no process
+ends with a long one alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import pytest
 
 _TOLD = pytest.StashKey[dict[str, list[str]]]()
 _KEY = "told"
+_MANY_DAEMONS = "many daemons"  # the group of all tests of these files
+_START_MANY = frozenset({"test_crash_equivalence.py", "test_many_rebalances.py", "test_rebalances.py"})
 
 
 def tell(config: pytest.Config, title: str, lines: Sequence[str]) -> None:
@@ -24,10 +27,12 @@ def tell(config: pytest.Config, title: str, lines: Sequence[str]) -> None:
 def arrange(items: list[pytest.Item]) -> None:
     """Mark what stays together, and put the slow first. The same in every process."""
     for item in items:
-        if not _is_slow(item) or _shares_a_module_fixture(item):
+        if item.path.name in _START_MANY:
+            item.add_marker(pytest.mark.xdist_group(_MANY_DAEMONS))
+        elif not _is_slow(item) or _shares_a_module_fixture(item):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
     slow = {_group(item) for item in items if _is_slow(item)}
-    items.sort(key=lambda item: _group(item) not in slow)
+    items.sort(key=lambda item: (_group(item) != _MANY_DAEMONS, _group(item) not in slow))
 
 
 def hand_over(config: pytest.Config) -> None:
