@@ -23,7 +23,7 @@ demo: setup     ## A year of real flights through Kafka into models that learn a
 	$(BIN)/streamlearn demo $(DEMO)
 
 test: setup     ## All tests, integration tests against Apache Kafka included (TEST='-k word' WORKERS=0).
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TEST)
 
 test-crash: setup ## Kill the daemon at every named step and by the clock (KILLS=1000 SEED=3 SUMMARY=kills.json).
 	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_PLAN=$(PLAN) CRASH_SUMMARY=$(SUMMARY) \

@@ -1,9 +1,4 @@
-"""The run over several processes (pytest-xdist): which tests stay together, what begins first, what all tell.
-
-Tests that share a fixture of their module stay in one process, or each would set it up again; and so do those
-that start many daemons at once, or they would be in each other's way. Slow ones begin first, so that no process
-ends with a long one alone.
-"""
+"""The run over several processes (pytest-xdist), a file of tests each: what begins first, what all tell."""
 
 from __future__ import annotations
 
@@ -14,8 +9,9 @@ import pytest
 
 _TOLD = pytest.StashKey[dict[str, list[str]]]()
 _KEY = "told"
-_MANY_DAEMONS = "many daemons"  # the group of all tests of these files
-_START_MANY = frozenset({"test_crash_equivalence.py", "test_many_rebalances.py", "test_rebalances.py"})
+# The first goes to one process, the second to another, and so on in turn: so that no process ends with a long one
+# alone, and that those that start many daemons at once do not meet.
+_LONGEST = ("test_crash_equivalence.py", "test_daemon.py", "test_rebalances.py")
 
 
 def tell(config: pytest.Config, title: str, lines: Sequence[str]) -> None:
@@ -25,14 +21,15 @@ def tell(config: pytest.Config, title: str, lines: Sequence[str]) -> None:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Mark what stays together, and put the slow first. The same in every process."""
-    for item in items:
-        if item.path.name in _START_MANY:
-            item.add_marker(pytest.mark.xdist_group(_MANY_DAEMONS))
-        elif not _is_slow(item) or _shares_a_module_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-    slow = {_group(item) for item in items if _is_slow(item)}
-    items.sort(key=lambda item: (_group(item) != _MANY_DAEMONS, _group(item) not in slow))
+    """Put files of long tests first, the same in every process; in a file nothing moves."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+
+    def place(item: pytest.Item) -> int:
+        if item.path.name in _LONGEST:
+            return _LONGEST.index(item.path.name)
+        return len(_LONGEST) + (item.path not in slow)
+
+    items.sort(key=place)
 
 
 def hand_over(config: pytest.Config) -> None:
@@ -52,18 +49,3 @@ def show(config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
         reporter.section(title)
         for line in lines:
             reporter.line(line)
-
-
-def _is_slow(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None
-
-
-def _group(item: pytest.Item) -> str:
-    mark = item.get_closest_marker("xdist_group")
-    return item.nodeid if mark is None else mark.args[0]
-
-
-def _shares_a_module_fixture(item: pytest.Item) -> bool:
-    fixtures = getattr(item, "_fixtureinfo", None)
-    defined = [] if fixtures is None else fixtures.name2fixturedefs.values()
-    return any(each.scope == "module" for definitions in defined for each in definitions)
