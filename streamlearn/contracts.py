@@ -276,7 +276,7 @@ class DeadLetter:
 class PredictionSink(Protocol):
     """Takes prediction records out. Nothing is dropped: a full queue makes ``send`` wait, and it pumps meanwhile."""
 
-    def send(self, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None: ...
+    def send(self, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray) -> None: ...
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all that was sent is durable. False: not within the time; call again.

@@ -10,21 +10,45 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from streamlearn.contracts import DeadLetter
 from streamlearn.events import TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What one model says of a run of events, as Kafka records: keys and values, row by row, in order.
+
+    ``events`` says of how many events; a record may hold several.
+    """
+
+    model: str
+    events: int
+    keys: pa.LargeBinaryArray
+    values: pa.LargeBinaryArray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of all values."""
+        return int(pc.sum(pc.binary_length(self.values)).as_py() or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Emission:
     """What one run of events of a shard sends out.
 
-    ``predictions`` holds, for each model, keys and values row by row; ``letters`` the rejected events.
+    ``predictions`` holds the records of each model; ``letters`` the rejected events.
     ``next_offsets`` are the shard's once these events are learned, for all its partitions. ``cuts`` is for
     the order journal: ``next_offsets`` at each place inside this run, and at its end, behind which events need
     not follow in time. Empty where the order is that of the offsets (partition scope).
     """
 
-    predictions: Sequence[tuple[Sequence[bytes | None], Sequence[bytes]]]
+    predictions: Sequence[Records]
     letters: Sequence[DeadLetter]
     next_offsets: Mapping[TopicPartition, int]
     cuts: Sequence[Mapping[TopicPartition, int]]

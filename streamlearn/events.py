@@ -88,6 +88,11 @@ RAW_SCHEMA = pa.schema(
     ]
 )
 
+# Where a message holds many events (event.format = "arrow"), an event batch has two more columns: the event's
+# place in its message, from 0 on (-1: the message was rejected as a whole), and whether the message ends with it.
+ROW = "row"
+LAST = "last"
+
 NUMERIC_PREFIX = "numeric/"
 CATEGORICAL_PREFIX = "categorical/"
 

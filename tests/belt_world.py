@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from memory_source import MemoryMembership, MemoryReader, Row
 from memory_transactions import MemoryTransactions
 
@@ -143,8 +144,9 @@ class MemorySink:
     letters: list[DeadLetter] = field(default_factory=list)
     flushes: threading.Event = field(default_factory=_set)  # cleared: ``flush`` waits for it
 
-    def send_predictions(self, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
-        self.records += [(key, json.loads(value)) for key, value in zip(keys, values, strict=True)]
+    def send_predictions(self, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray) -> None:
+        rows = zip(keys.to_pylist(), values.to_pylist(), strict=True)
+        self.records += [(key, json.loads(value)) for key, value in rows]
 
     def send_letters(self, letters: Sequence[DeadLetter]) -> None:
         self.letters += letters

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
@@ -129,6 +130,15 @@ class MemoryProducer:
         if self._error is not None:
             raise KafkaException(an_error(KafkaError._STATE))
         self._step("produce", work)
+
+    def produce_columns(
+        self, topic: str, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray, start: int = 0
+    ) -> int:
+        for row in range(start, len(values)):
+            if self._queue >= self._broker.records_max or self._error is not None:
+                return row
+            self.produce(topic, values[row].as_py(), keys[row].as_py())
+        return len(values)
 
     def poll(self, timeout: float) -> int:
         self._queue = 0

@@ -76,8 +76,8 @@ class MemoryOutbox:
         if not self._open:
             return
         for emission in self._open:
-            for _keys, values in emission.predictions:
-                self._broker.records += map(json.loads, values)
+            for records in emission.predictions:
+                self._broker.records += map(json.loads, records.values.to_pylist())
             self._broker.letters += emission.letters
             self._broker.journal.setdefault(self._shard, []).extend(emission.cuts)
         self._broker.offsets.update(self._open[-1].next_offsets)

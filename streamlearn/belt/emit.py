@@ -1,106 +1,129 @@
 """What leaves the belt: predictions as JSON records, rejected events as dead letters.
 
-Records are written by joining columns of text (Arrow, no Python per event). Numbers are the shortest
-decimals that read back as the same float64.
+Records are written from columns by a kernel. Numbers are the shortest decimals that read back as the same
+float64 (Arrow writes them); a number that JSON cannot hold is null. For the other form of predictions see
+``emit_arrow.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from streamlearn.belt.emit_kernels import FIXED_BYTES, Byte_N, write_records
 from streamlearn.belt.shard import Outcome
 from streamlearn.contracts import DeadLetter
-from streamlearn.events import Float_B, Predictions, Reason
+from streamlearn.emission import Records
+from streamlearn.events import ROW, Bool_B, Code_B, Float_B, Int_B, Predictions, Reason
 
-NULL = pa.scalar("null", pa.large_string())
+_NO_ROWS: Code_B = np.zeros(0, np.int32)
 
 
-def prediction_records(
-    outcome: Outcome, stream: str, topics: tuple[str, ...]
-) -> Iterator[tuple[str, list[bytes | None], list[bytes]]]:
-    """Yield, for each model, its name and one record an accepted event: keys (the events' own) and values.
+class _Texts(NamedTuple):
+    """Texts as Arrow has them: where each ends (and the first begins), and their bytes."""
+
+    ends: Int_B
+    data: Byte_N
+    is_there: Bool_B
+
+    @property
+    def longest(self) -> int:
+        return int(np.diff(self.ends).max(initial=0))
+
+
+def prediction_records(outcome: Outcome, stream: str, topics: tuple[str, ...]) -> Iterator[Records]:
+    """Yield, for each model, one record an accepted event, under the event's own key.
 
     A value is ``{"stream", "topic", "partition", "offset", "id", "event_time", "model", "version",
     "prediction", "probabilities"}``; ``id``, ``prediction`` and ``probabilities`` are null where there is
-    none. ``event_time`` is ISO 8601 in UTC.
+    none. ``event_time`` is ISO 8601 in UTC. Where a message holds many events, ``"row"`` follows
+    ``"offset"``.
     """
     accepted = outcome.accepted
     if not accepted.num_rows:
         return
-    keys = accepted.column("key").to_pylist()
-    topic_names = pa.array([f'"{topic}"' for topic in topics], pa.large_string())
-    head = _join(
-        f'{{"stream":"{stream}","topic":',
-        topic_names.take(accepted.column("topic")),
-        ',"partition":',
-        _text(accepted.column("partition")),
-        ',"offset":',
-        _text(accepted.column("offset")),
-        ',"id":',
-        accepted.column("id").fill_null(NULL),
-        ',"event_time":"',
-        pa.array(np.datetime_as_string(accepted.column("time_us").to_numpy().view("M8[us]"), timezone="UTC")),
-        '","model":"',
+    heads = _texts([f'{{"stream":"{stream}","topic":"{topic}","partition":' for topic in topics])
+    ids = _texts_of(accepted.column("id"))
+    has_rows = ROW in accepted.schema.names
+    places = (
+        accepted.column("topic").to_numpy(),
+        heads.ends,
+        heads.data,
+        accepted.column("partition").to_numpy(),
+        accepted.column("offset").to_numpy(),
+        accepted.column(ROW).to_numpy() if has_rows else _NO_ROWS,
+        *ids,
+        accepted.column("time_us").to_numpy(),
     )
+    head_bytes = FIXED_BYTES + heads.longest
     for model, said in outcome.predictions.items():
-        values = _join(
-            head,
-            f'{model}","version":',
-            _text(pa.array(said.version_B)),
-            ',"prediction":',
-            _prediction(said, outcome.class_tokens),
-            ',"probabilities":',
-            _probabilities(said, outcome.class_tokens),
-            "}",
-        )
-        yield model, keys, values.cast(pa.large_binary()).to_pylist()
+        values = _values(said, model, outcome.class_tokens, places, head_bytes, int(ids.ends[-1] - ids.ends[0]))
+        yield Records(model, accepted.num_rows, accepted.column("key"), values)
 
 
-def _prediction(said: Predictions, tokens: tuple[str, ...]) -> pa.Array:
-    if said.class_B is None:
-        assert said.value_B is not None
-        return _number(said.value_B)
-    codes = pa.array(said.class_B, mask=said.class_B < 0)
-    return pa.array(tokens, pa.large_string()).take(codes).fill_null(NULL)
+def _values(
+    said: Predictions,
+    model: str,
+    tokens: tuple[str, ...],
+    places: tuple[np.ndarray, ...],  # type: ignore[type-arg]
+    head_bytes: int,
+    ids_bytes: int,
+) -> pa.LargeBinaryArray:
+    is_class = said.class_B is not None
+    share_BC = said.probability_BC if is_class else None
+    classes = _texts(tokens)
+    # A name is a label as text, whatever it came in as.
+    quoted = (token if token.startswith('"') else f'"{token}"' for token in tokens)
+    names = _texts([f"{name}:" for name in quoted] if share_BC is not None else ())
+    numbers = _numbers(_flat(said, share_BC))
+    model_piece = np.frombuffer(f'","model":"{model}"'.encode(), np.uint8)
+    # Every name may come with a comma or a bracket, and so may a predicted label.
+    names_bytes = int(names.ends[-1]) + len(names.ends)
+    room = (head_bytes + len(model_piece) + classes.longest + names_bytes) * len(said)
+    records = np.empty(room + ids_bytes + len(numbers.data), np.uint8)
+    ends = np.empty(len(said) + 1, np.int64)
+    nbytes = write_records(
+        *places,
+        model_piece,
+        said.version_B,
+        said.class_B if said.class_B is not None else _NO_ROWS,
+        classes.ends,
+        classes.data,
+        names.ends,
+        names.data,
+        *numbers,
+        ends,
+        records,
+    )
+    assert nbytes <= len(records), "there is room for the longest record"
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(records[:nbytes])]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(said), buffers)
 
 
-def _probabilities(said: Predictions, tokens: tuple[str, ...]) -> pa.Array:
-    """One object a row, ``{"false":0.75,"true":0.25}``; classes without a share are left out."""
-    if said.probability_BC is None:
-        return pa.array(["null"] * len(said), pa.large_string())
-    # Each share ends in a comma, and the last comma goes: Arrow's own joining that skips nulls drops rows
-    # that have nothing but nulls.
-    nothing = pa.scalar("", pa.large_string())
-    shares = []
-    for token, share_B in zip(tokens, said.probability_BC.T, strict=True):
-        name = token if token.startswith('"') else f'"{token}"'
-        shares.append(_join(f"{name}:", _shortest(share_B), ",").fill_null(nothing))
-    joined = pc.ascii_rtrim(_join("", *shares), ",")
-    some_B = ~np.isnan(said.probability_BC).all(axis=1)
-    return pc.if_else(pa.array(some_B), _join("{", joined, "}"), NULL)
+def _flat(said: Predictions, share_BC: Float_B | None) -> Float_B:
+    if share_BC is not None:
+        return share_BC.ravel()
+    return np.zeros(0) if said.value_B is None else said.value_B
 
 
-def _shortest(number_B: Float_B) -> pa.Array:
-    """Each number as text, null where it is NaN."""
-    return _text(pa.array(number_B, mask=np.isnan(number_B)))
+def _numbers(number_B: Float_B) -> _Texts:
+    """Each number as text; not there where JSON has no such number."""
+    return _texts_of(pa.array(number_B, mask=~np.isfinite(number_B)).cast(pa.large_string()))
 
 
-def _number(number_B: Float_B) -> pa.Array:
-    return _shortest(number_B).fill_null(NULL)
+def _texts(texts: Sequence[str]) -> _Texts:
+    return _texts_of(pa.array(texts, pa.large_string()))
 
 
-def _text(column: pa.Array) -> pa.Array:
-    return column.cast(pa.large_string())
-
-
-def _join(*pieces: pa.Array | str) -> pa.Array:
-    columns = [pa.scalar(piece, pa.large_string()) if isinstance(piece, str) else piece for piece in pieces]
-    columns = [c.cast(pa.large_string()) for c in columns]
-    return pc.binary_join_element_wise(*columns, pa.scalar("", pa.large_string()))
+def _texts_of(column: pa.LargeStringArray) -> _Texts:
+    _, ends, data = column.buffers()
+    end_B = np.zeros(1, np.int64) if ends is None else np.frombuffer(ends, np.int64)
+    end_B = end_B[column.offset :][: len(column) + 1]
+    data_N = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return _Texts(end_B, data_N, column.is_valid().to_numpy(zero_copy_only=False))
 
 
 def dead_letters(outcome: Outcome, topics: tuple[str, ...]) -> list[DeadLetter]:

@@ -124,8 +124,8 @@ class Belt:
             return
         lane.outbox.send(emission)
         parts.telemetry.dead_letters_written(len(emission.letters))
-        for model, (_, values) in zip(outcome.predictions, emission.predictions, strict=False):
-            parts.telemetry.predictions_sent(model, len(values))
+        for records in emission.predictions:
+            parts.telemetry.predictions_sent(records.model, records.events)
 
     def _fit_batch(self, events: int, seconds: float) -> None:
         """Size the next micro-batch by what this one took. Changes no result (`replay_equals_run`)."""

@@ -48,9 +48,7 @@ def emission_of(
         outcome = _not_covered(outcome, topics, covered)
         if not outcome.events.num_rows:
             return None
-    predictions = []
-    if predicts:
-        predictions = [(keys, values) for _, keys, values in prediction_records(outcome, stream, topics)]
+    predictions = list(prediction_records(outcome, stream, topics)) if predicts else []
     letters = dead_letters(outcome, topics) if outcome.events_rejected else []
     return Emission(predictions, letters, dict(next_offsets), tuple(cuts))
 
@@ -96,8 +94,8 @@ class SharedOutbox:
         if emission.letters:
             self._letters.send(emission.letters)
         if self._predictions is not None:
-            for keys, values in emission.predictions:
-                self._predictions.send(keys, values)
+            for records in emission.predictions:
+                self._predictions.send(records.keys, records.values)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all that was sent is durable; False: not within the time."""

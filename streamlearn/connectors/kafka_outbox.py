@@ -136,9 +136,9 @@ class KafkaOutbox:
         """
         if emission.letters and self._dead_letters is not None:
             self._dead_letters.send(emission.letters)
-        records = sum(len(values) for _, values in emission.predictions) + len(emission.letters)
+        records = sum(map(len, emission.predictions)) + len(emission.letters)
         nbytes = RECORD_OVERHEAD_BYTES * records
-        nbytes += sum(sum(map(len, values)) for _, values in emission.predictions)
+        nbytes += sum(each.value_bytes for each in emission.predictions)
         nbytes += sum(len(letter.value or b"") for letter in emission.letters)
         with self._changed:
             self._check()
@@ -275,9 +275,9 @@ class KafkaOutbox:
     def _write(self, emissions: Sequence[Emission], into: TransactionalProducer) -> None:
         settings = self._settings
         for emission in emissions:
-            for keys, values in emission.predictions:
+            for each in emission.predictions:
                 assert settings.predictions_topic is not None, "predictions, and no topic for them"
-                into.put_all(settings.predictions_topic, keys, values)
+                into.put_all(settings.predictions_topic, each.keys, each.values)
             if settings.dead_letters_topic is not None:
                 for letter in emission.letters:
                     headers = letter_headers(letter, settings.stream)

@@ -10,16 +10,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from streamlearn.connectors.kafka_errors import opened
 from streamlearn.connectors.kafka_group_offsets import committed_offsets
 from streamlearn.connectors.kafka_outbox import KafkaOutbox
 from streamlearn.connectors.kafka_outbox_settings import OutboxSettings, transactional_id
+from streamlearn.connectors.kafka_producers import DeliveryReport, KafkaProducer, open_producer
 from streamlearn.connectors.kafka_settings import client_settings, transactional_settings
 from streamlearn.connectors.kafka_sinks import never
-from streamlearn.connectors.kafka_transactional_producer import DeliveryReport
 from streamlearn.connectors.kafka_transactions import Transactions
 from streamlearn.contracts import DeadLetterSink
 from streamlearn.events import TopicPartition
@@ -57,10 +56,10 @@ def make_outbox(
     source, name = settings.source, transactional_id(settings, shard)
     servers, properties = source.bootstrap_servers, source.plain_properties()
 
-    def connect(on_delivery: DeliveryReport) -> Producer:
+    def connect(on_delivery: DeliveryReport) -> KafkaProducer:
         seconds = settings.transaction_timeout_seconds
         producer_settings = transactional_settings(servers, properties, name, seconds)
-        return opened(Producer, producer_settings, on_delivery=on_delivery, logger=_quiet)
+        return open_producer(producer_settings, on_delivery, logger=_quiet)
 
     def read_offsets(asked: Sequence[TopicPartition], timeout_seconds: float) -> dict[TopicPartition, int]:
         # A handle for one question: it is asked once a take-over.

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+import pyarrow as pa
+from confluent_kafka import KafkaError, KafkaException
 
 from streamlearn.connectors.dead_letter import dead_letter_headers
-from streamlearn.connectors.kafka_errors import MISSING, error_of, opened, source_error
+from streamlearn.connectors.kafka_errors import MISSING, error_of, source_error
+from streamlearn.connectors.kafka_producers import Headers, KafkaProducer, Reported, open_producer
 from streamlearn.connectors.kafka_settings import producer_settings
 from streamlearn.contracts import DeadLetter
 from streamlearn.errors import BrokerUnavailable, DeadLetterError, SourceError
 
 PUMP_SECONDS = 0.1
 CLOSE_SECONDS = 5.0
-
-Headers = list[tuple[str, str | bytes | None]]
 
 
 def never() -> bool:
@@ -60,8 +60,8 @@ class KafkaOutlet:
         self._give_up = give_up
         self._failure: SourceError | None = None
         self._failed_code: int | None = None
-        self._producer: Producer | None = opened(
-            Producer, producer_settings(bootstrap_servers, properties), on_delivery=self._on_delivery
+        self._producer: KafkaProducer | None = open_producer(
+            producer_settings(bootstrap_servers, properties), self._on_delivery
         )
 
     @property
@@ -82,6 +82,14 @@ class KafkaOutlet:
             except KafkaException as exception:
                 self._fail(error_of(exception), value)
                 self.raise_failure()
+
+    def send_all(self, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray) -> None:
+        """Queue records, in order; wait while the queue is full. Raises SourceError, BrokerUnavailable."""
+        assert self._producer is not None, "sent after close"
+        queued = self._producer.produce_columns(self._topic, keys, values)
+        while queued < len(values):
+            self.send(keys[queued].as_py(), values[queued].as_py())
+            queued = self._producer.produce_columns(self._topic, keys, values, queued + 1)
 
     def pump(self) -> None:
         """Take in delivery reports. Never blocks. Raises SourceError when a record failed for good."""
@@ -118,7 +126,7 @@ class KafkaOutlet:
                 remedy="start again once the broker runs: they are sent again from the last checkpoint",
             )
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Reported) -> None:
         # A callback must not raise: it notes, and the next call of the sink raises.
         if error is not None and self._producer is not None:
             self._fail(error, message.value())
@@ -136,11 +144,9 @@ class KafkaPredictions:
     def __init__(self, outlet: KafkaOutlet) -> None:
         self._outlet = outlet
 
-    def send(self, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
+    def send(self, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray) -> None:
         """Queue B records, in order. Raises SourceError."""
-        send = self._outlet.send
-        for key, value in zip(keys, values, strict=True):
-            send(key, value)
+        self._outlet.send_all(keys, values)
         self._outlet.pump()
 
     def flush(self, timeout_seconds: float) -> bool:

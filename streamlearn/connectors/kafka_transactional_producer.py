@@ -9,17 +9,17 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+import pyarrow as pa
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
 from streamlearn.connectors.kafka_errors import error_of
+from streamlearn.connectors.kafka_producers import DeliveryReport, Headers, KafkaProducer, Reported
 from streamlearn.events import TopicPartition
-
-DeliveryReport = Callable[[KafkaError | None, Message], None]
 
 # One call to librdkafka; between two of them it is seen that all is to end.
 CALL_SECONDS = 0.5
@@ -54,7 +54,7 @@ class TransactionalProducer:
     All calls raise ``KafkaException``; kafka_verdicts.py says what to do.
     """
 
-    def __init__(self, connect: Callable[[DeliveryReport], Producer], over: threading.Event) -> None:
+    def __init__(self, connect: Callable[[DeliveryReport], KafkaProducer], over: threading.Event) -> None:
         self._over = over
         self._handle = connect(self._on_delivery)
         self._since = time.monotonic()
@@ -85,21 +85,19 @@ class TransactionalProducer:
         self.holds_id = False
         self._handle.begin_transaction()
 
-    def put_all(self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
-        """Add records, in order; wait while the queue is full."""
-        produce = self._handle.produce
-        for key, value in zip(keys, values, strict=True):
-            try:
-                produce(topic, value, key)
-            except BufferError:
-                self.put(topic, value, key)
+    def put_all(self, topic: str, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray) -> None:
+        """Add records, in order; wait while the queue is full. Raises Ended."""
+        queued = self._handle.produce_columns(topic, keys, values)
+        while queued < len(values):
+            self.put(topic, values[queued].as_py(), keys[queued].as_py())
+            queued = self._handle.produce_columns(topic, keys, values, queued + 1)
 
     def put(
         self,
         topic: str,
         value: bytes | None,
         key: bytes | None,
-        headers: list[tuple[str, str | bytes | None]] | None = None,
+        headers: Headers | None = None,
         partition: int = -1,
     ) -> None:
         """Add one record; wait while the queue is full. Raises Ended."""
@@ -166,7 +164,7 @@ class TransactionalProducer:
             if self._is_stuck:
                 return beyond_repair(KafkaError._TIMED_OUT, "librdkafka does not return")
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Reported) -> None:
         # A callback must not raise: it notes.
         if error is not None and self._undelivered is None:
             value = message.value()

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from streamlearn.connectors.kafka_errors import error_of, source_error
+from streamlearn.connectors.kafka_producers import DeliveryReport, KafkaProducer
 from streamlearn.connectors.kafka_transactional_producer import (
     PATIENCE_SECONDS,
-    DeliveryReport,
     Ended,
     TransactionalProducer,
     beyond_repair,
@@ -69,7 +69,7 @@ class Transactions:
     def __init__(
         self,
         name: str,
-        connect: Callable[[DeliveryReport], Producer],
+        connect: Callable[[DeliveryReport], KafkaProducer],
         read_offsets: Callable[[Sequence[TopicPartition], float], dict[TopicPartition, int]],
         group_metadata: Callable[[], Any | None],
         tell: Callable[[str], None] = lambda happened: None,

@@ -2,7 +2,8 @@
 
 It is the very copy that confluent-kafka itself runs on, opened only where this process has it loaded
 already, and only where it says the same version: never a second librdkafka, never another one. Whatever
-is not as it should be is ``NoCBatches``, which says why; the reader then goes on with ``consume()``.
+is not as it should be is ``NoCBatches``, which says why; the reader then goes on with ``consume()``, and who
+writes with ``produce()``.
 
 Source: rdkafka.h of librdkafka 2.x, whose ABI is stable within a major version.
 """
@@ -31,6 +32,7 @@ from streamlearn.events import TopicPartition
 PRODUCER: Final = 0
 CONSUMER: Final = 1
 COPY_PAYLOAD: Final = 0x2  # RD_KAFKA_MSG_F_COPY
+ANY_PARTITION: Final = -1  # RD_KAFKA_PARTITION_UA: the partitioner chooses
 PURGE_QUEUE: Final = 0x1  # RD_KAFKA_PURGE_F_QUEUE
 DELIVERY_REPORTS: Final = 0x1  # RD_KAFKA_EVENT_DR
 NO_CONSUMER_CLOSE: Final = 0x8  # RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE
@@ -52,10 +54,12 @@ _PROTOTYPES: Final[Mapping[str, tuple[Any, ...]]] = {
     "rd_kafka_error_string": (_text, _pointer),
     "rd_kafka_error_is_fatal": (_int, _pointer),
     "rd_kafka_error_is_retriable": (_int, _pointer),
+    "rd_kafka_error_txn_requires_abort": (_int, _pointer),
     "rd_kafka_error_destroy": (None, _pointer),
     "rd_kafka_conf_new": (_pointer,),
     "rd_kafka_conf_set": (_int, _pointer, _text, _text, _text, _size),
     "rd_kafka_conf_set_events": (None, _pointer, _int),
+    "rd_kafka_conf_set_dr_msg_cb": (None, _pointer, _pointer),
     "rd_kafka_conf_destroy": (None, _pointer),
     "rd_kafka_new": (_pointer, _int, _pointer, _text, _size),
     "rd_kafka_destroy_flags": (None, _pointer, _int),
@@ -82,7 +86,18 @@ _PROTOTYPES: Final[Mapping[str, tuple[Any, ...]]] = {
     "rd_kafka_message_timestamp": (_int64, _pointer, _pointer),
     "rd_kafka_message_destroy": (None, _pointer),
     "rd_kafka_produce": (_int, _pointer, _int32, _int, _pointer, _size, _pointer, _size, _pointer),
+    "rd_kafka_produceva": (_pointer, _pointer, _pointer, _size),
+    "rd_kafka_poll": (_int, _pointer, _int),
+    "rd_kafka_flush": (_int, _pointer, _int),
+    "rd_kafka_outq_len": (_int, _pointer),
     "rd_kafka_purge": (_int, _pointer, _int),
+    "rd_kafka_init_transactions": (_pointer, _pointer, _int),
+    "rd_kafka_begin_transaction": (_pointer, _pointer),
+    "rd_kafka_send_offsets_to_transaction": (_pointer, _pointer, _pointer, _pointer, _int),
+    "rd_kafka_commit_transaction": (_pointer, _pointer, _int),
+    "rd_kafka_abort_transaction": (_pointer, _pointer, _int),
+    "rd_kafka_consumer_group_metadata_read": (_pointer, _pointer, _pointer, _size),
+    "rd_kafka_consumer_group_metadata_destroy": (None, _pointer),
 }
 
 # A wheel's copy has a hash in its name (librdkafka-0cb94173.so.1); librdkafka++ is another library.
@@ -134,8 +149,10 @@ def address_of(function: Any) -> int:
     return address
 
 
-def new_handle(library: ctypes.CDLL, kind: int, settings: Settings, events: int = 0) -> int:
-    """Return a new client handle (``rd_kafka_new``) that has no callbacks.
+def new_handle(
+    library: ctypes.CDLL, kind: int, settings: Settings, events: int = 0, on_delivery: int | None = None
+) -> int:
+    """Return a new client handle (``rd_kafka_new``) that has no callbacks but the one that is named.
 
     Parameters
     ----------
@@ -143,6 +160,8 @@ def new_handle(library: ctypes.CDLL, kind: int, settings: Settings, events: int 
         ``PRODUCER`` or ``CONSUMER``.
     events
         What to bring as events in place of callbacks (``rd_kafka_conf_set_events``).
+    on_delivery
+        Address of what is called with delivery reports, while the handle is polled and at no other time.
 
     Raises
     ------
@@ -161,6 +180,8 @@ def new_handle(library: ctypes.CDLL, kind: int, settings: Settings, events: int 
             if library.rd_kafka_conf_set(configuration, *arguments) != _OKAY:
                 raise _refused(said)
         library.rd_kafka_conf_set_events(configuration, events)
+        if on_delivery is not None:
+            library.rd_kafka_conf_set_dr_msg_cb(configuration, on_delivery)
         handle = library.rd_kafka_new(kind, configuration, said, _MESSAGE_BYTES)
         if handle is None:
             raise _refused(said)
@@ -202,6 +223,7 @@ def check_error(library: ctypes.CDLL, error: int | None) -> None:
         library.rd_kafka_error_string(error).decode(),
         bool(library.rd_kafka_error_is_fatal(error)),
         bool(library.rd_kafka_error_is_retriable(error)),
+        bool(library.rd_kafka_error_txn_requires_abort(error)),
     )
     library.rd_kafka_error_destroy(error)
     raise KafkaException(raised)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from records_for_tests import column
 from waiting import eventually
 
 from streamlearn.config import KafkaSource
@@ -64,7 +65,7 @@ def test_an_outage_is_waited_for(broker: LocalBroker, tmp_path: Path) -> None:
         assert reader.poll(10, 0.2).batch.num_rows == 0
         with pytest.raises(BrokerUnavailable):
             reader.watermarks(only)
-        sink.send([b"k"], [b"sent during the outage"])
+        sink.send(column([b"k"]), column([b"sent during the outage"]))
         assert not sink.flush(0.2)
         member.commit({only: 1})
         assert member.happenings() == []

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
+from records_for_tests import records
 from waiting import eventually
 
 from streamlearn.config import KafkaSource
@@ -72,7 +73,7 @@ class Place:
 
     def emission(self, *values: bytes, upto: int, **fields: Any) -> Emission:
         keys = [b"k-" + value for value in values]
-        whole: dict[str, Any] = {"predictions": [(keys, values)], "letters": (), "cuts": ()}
+        whole: dict[str, Any] = {"predictions": [records("m", *values, keys=keys)], "letters": (), "cuts": ()}
         return Emission(**{**whole, "next_offsets": {self.p0: upto, self.p1: 2 * upto}, **fields})
 
     def seen(self, isolation_level: str = "read_committed") -> list[bytes]:
@@ -225,7 +226,7 @@ ABORTABLE = fails(KafkaError.INVALID_TXN_STATE, False, False, True)
         ({"before commit_transaction": ABORTABLE}, 1, 0),
         ({"before commit_transaction": FATAL}, 0, 1),  # unknown to us: not committed
         ({"after commit_transaction": FATAL}, 0, 1),  # unknown to us: committed
-        ({"after produce": FATAL}, 0, 1),
+        ({"after produce_columns": FATAL}, 0, 1),
         ({"before begin_transaction": FATAL}, 0, 1),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -438,7 +439,7 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
             outbox.send(emission(len(sent)))
 
     def emission(number: int) -> Emission:
-        return Emission([([None], [sent[number - 1]])], (), {only: number}, ())
+        return Emission([records("m", sent[number - 1])], (), {only: number}, ())
 
     def arrived() -> bool:
         """Whether all is durable. One that is fenced begins anew behind what is covered, as the belt does."""

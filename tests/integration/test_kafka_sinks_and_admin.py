@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from records_for_tests import column
 
 from streamlearn.connectors.admin import Record, create_topic, delete_topic, produce_lines
 from streamlearn.connectors.kafka_sinks import KafkaDeadLetters, KafkaOutlet, KafkaPredictions
@@ -21,8 +22,8 @@ def test_predictions_arrive_in_order_with_their_keys(kafka: Any) -> None:
     sink = KafkaPredictions(KafkaOutlet(kafka.bootstrap_servers, {}, topic))
     keys = [b"k%d" % n if n % 3 else None for n in range(3000)]
     values = [b'{"n": %d}' % n for n in range(3000)]
-    sink.send(keys[:1000], values[:1000])
-    sink.send(keys[1000:], values[1000:])
+    sink.send(column(keys[:1000]), column(values[:1000]))
+    sink.send(column(keys[1000:]), column(values[1000:]))
     assert sink.flush(30)
     sink.close()
     records = kafka.read_back(topic)
@@ -34,7 +35,7 @@ def test_more_than_the_queue_holds_is_not_dropped(kafka: Any) -> None:
     sink = KafkaPredictions(
         KafkaOutlet(kafka.bootstrap_servers, {"queue.buffering.max.messages": "10"}, topic)
     )
-    sink.send([None] * 500, [b"%d" % n for n in range(500)])
+    sink.send(column([None] * 500), column([b"%d" % n for n in range(500)]))
     assert sink.flush(30)
     sink.close()
     assert [record.value for record in kafka.read_back(topic)] == [b"%d" % n for n in range(500)]

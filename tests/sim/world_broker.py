@@ -131,8 +131,8 @@ class Broker:
         return True
 
     def _keep(self, committed: Committed, emission: Emission) -> None:
-        for _keys, values in emission.predictions:
-            committed.records += map(record_of, values)
+        for records in emission.predictions:
+            committed.records += map(record_of, records.values.to_pylist())
         committed.letters += map(place_of, emission.letters)
         committed.cuts += emission.cuts
 

@@ -209,8 +209,8 @@ class _Predictions:
     def __init__(self, ends: SharedEnds) -> None:
         self._ends = ends
 
-    def send(self, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
-        self._ends.put(values)
+    def send(self, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray) -> None:
+        self._ends.put(values.to_pylist())
 
     def flush(self, timeout_seconds: float) -> bool:
         return self._ends.flush()

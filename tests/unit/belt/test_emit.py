@@ -45,9 +45,9 @@ def outcome(said: Predictions, tokens: tuple[str, ...], ids: list[str | None]) -
 
 
 def records(said: Predictions, tokens: tuple[str, ...], ids: list[str | None]) -> list[dict[str, object]]:
-    [(model, _keys, values)] = prediction_records(outcome(said, tokens, ids), "s", ("t",))
-    assert model == "m"
-    return [json.loads(value) for value in values]
+    [found] = prediction_records(outcome(said, tokens, ids), "s", ("t",))
+    assert (found.model, found.events) == ("m", len(ids))
+    return [json.loads(value) for value in found.values.to_pylist()]
 
 
 def test_a_record_has_the_fields_of_the_contract() -> None:

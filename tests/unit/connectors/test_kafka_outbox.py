@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 from kafka_in_memory import MemoryBroker, an_error
+from records_for_tests import records
 from waiting import eventually
 
 from streamlearn.config import KafkaSource
@@ -90,7 +91,7 @@ def make(broker: MemoryBroker) -> Iterator[Make]:
 
 
 def emission(*values: bytes, upto: int, **fields: Any) -> Emission:
-    whole: dict[str, Any] = {"predictions": [([None] * len(values), values)], "letters": (), "cuts": ()}
+    whole: dict[str, Any] = {"predictions": [records("m", *values)], "letters": (), "cuts": ()}
     return Emission(**{**whole, "next_offsets": {P0: upto}, **fields})
 
 

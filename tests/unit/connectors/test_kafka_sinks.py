@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from records_for_tests import column
 
 from streamlearn.connectors.kafka_sinks import KafkaDeadLetters, KafkaOutlet, KafkaPredictions
 from streamlearn.contracts import DeadLetter
@@ -20,7 +21,7 @@ def _quick_close(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_flush_says_that_it_is_not_done_while_nobody_answers() -> None:
     sink = KafkaPredictions(KafkaOutlet(NOBODY, {}, "predictions"))
     assert sink.flush(0.0)
-    sink.send([b"k", None], [b"1", b"2"])
+    sink.send(column([b"k", None]), column([b"1", b"2"]))
     assert not sink.flush(0.01)
     sink.close()
     sink.close()
@@ -35,7 +36,7 @@ def test_a_full_queue_makes_send_wait_until_it_may_give_up() -> None:
 
     sink = KafkaPredictions(KafkaOutlet(NOBODY, SMALL_QUEUE, "predictions", give_up=give_up))
     with pytest.raises(BrokerUnavailable, match="3 records for 'predictions'"):
-        sink.send([None] * 4, [b"v"] * 4)
+        sink.send(column([None] * 4), column([b"v"] * 4))
     assert len(asked) == 3
     sink.close()
 
