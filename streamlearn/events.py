@@ -66,9 +66,12 @@ class Reason(IntEnum):
     BAD_TIME = 16
     NON_FINITE_LEARNING = 17  # a model was no longer finite after it had learned the event; undone
     LEARNER_FAILED = 18  # a model raised on the event; undone; only under stream.on_learner_error = "reject"
-    DUPLICATE_ID = (
-        19  # another event of this id still waits for its label, or is remembered; only under [labels]
-    )
+    # Only under [labels]: another event of this id still waits for its label, or is remembered.
+    DUPLICATE_ID = 19
+    # Of messages with event.format = "arrow", as a whole:
+    INVALID_ARROW = 20  # not one valid Arrow IPC stream
+    WRONG_COLUMN_TYPE = 21  # a column of another type than the contract says
+    TOO_MANY_EVENTS = 22  # more than event.message_events_max
 
     @property
     def label(self) -> str:
@@ -97,8 +100,21 @@ NUMERIC_PREFIX = "numeric/"
 CATEGORICAL_PREFIX = "categorical/"
 
 
-def event_schema(numeric: tuple[str, ...], categorical: tuple[str, ...], *, real_label: bool) -> pa.Schema:
+_RAW_OF_MANY = (
+    *(field for field in RAW_SCHEMA if field.name != "value"),
+    pa.field("value", pa.dictionary(pa.int32(), pa.large_binary())),
+    pa.field(ROW, pa.int32(), nullable=False),
+    pa.field(LAST, pa.bool_(), nullable=False),
+)
+
+
+def event_schema(
+    numeric: tuple[str, ...], categorical: tuple[str, ...], *, real_label: bool, many: bool = False
+) -> pa.Schema:
     """Return the schema of a decoded batch: ``RAW_SCHEMA`` and the typed columns.
+
+    Where a message holds ``many`` events, each event's ``value`` refers to its message (a dictionary), and
+    ``ROW`` and ``LAST`` follow.
 
     Columns after the raw ones: ``time_us`` (int64, microseconds since 1970 in UTC: event time, or the
     record's timestamp where the contract names no time or the row is rejected); one float64 column a
@@ -112,7 +128,7 @@ def event_schema(numeric: tuple[str, ...], categorical: tuple[str, ...], *, real
     """
     return pa.schema(
         [
-            *RAW_SCHEMA,
+            *(_RAW_OF_MANY if many else RAW_SCHEMA),
             pa.field("time_us", pa.int64(), nullable=False),
             *(pa.field(NUMERIC_PREFIX + name, pa.float64()) for name in numeric),
             *(pa.field(CATEGORICAL_PREFIX + name, pa.large_string()) for name in categorical),

@@ -92,7 +92,7 @@ class JsonDecoder:
         """
         assert raw.schema.equals(RAW_SCHEMA), raw.schema
         values = raw.column("value")
-        timestamps_us = _microseconds(raw.column("timestamp_ms"))
+        timestamps_us = microseconds(raw.column("timestamp_ms"))
         typed = self._columns(values, timestamps_us)
         return pa.RecordBatch.from_arrays([*raw.columns, *typed], schema=self.schema)
 
@@ -124,7 +124,8 @@ class JsonDecoder:
             return None
 
 
-def _microseconds(timestamps_ms: pa.Array) -> Int_B:
+def microseconds(timestamps_ms: pa.Array) -> Int_B:
+    """Return the timestamps of records as event times."""
     # A producer may write any 64 bits as a timestamp.
     clipped: Int_B = np.clip(timestamps_ms.to_numpy(), TIME_US_MIN // 1000, TIME_US_MAX // 1000)
     return clipped * 1000

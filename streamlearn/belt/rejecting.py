@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamlearn.events import RAW_SCHEMA, Bool_B, Int_B, Reason
+from streamlearn.events import LAST, RAW_SCHEMA, ROW, Bool_B, Int_B, Reason
 
-KEPT = (*RAW_SCHEMA.names, "time_us", "reason", "detail")
+KEPT = (*RAW_SCHEMA.names, ROW, LAST, "time_us", "reason", "detail")
 
 
 def rejected(events: pa.RecordBatch, rows: Int_B, reason: Reason, detail: str) -> pa.RecordBatch:

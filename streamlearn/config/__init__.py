@@ -72,6 +72,8 @@ class Config(Section):
             self._labels_fit(self.labels)
         elif self.stream.task != "anomaly" and self.event.label is None:
             raise ValueError(f"event.label is needed for task {self.stream.task!r}")
+        if self.event.format == "arrow" and self.source.files is not None:
+            raise ValueError("event.format = 'arrow' is for [source.kafka]; files are JSON lines")
         if self.stream.task == "binary" and self.event.classes and len(self.event.classes) != 2:
             raise ValueError("task 'binary' has exactly two event.classes")
         if self.stream.task in ("regression", "anomaly") and self.event.classes:

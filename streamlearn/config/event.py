@@ -12,7 +12,11 @@ TimeFormat = Literal["iso8601", "epoch_seconds", "epoch_milliseconds", "epoch_mi
 
 
 class Event(Section):
-    format: Literal["json"] = Field(default="json", description="How a message is written.")
+    format: Literal["json", "arrow"] = Field(
+        default="json",
+        description="How a message is written: `json`, one event as a JSON object; `arrow`, many events as one "
+        "record batch in an Arrow IPC stream (docs/wire.md).",
+    )
     label: str | None = Field(
         default=None, description="Field that holds the label; absent or null: none yet."
     )
@@ -51,6 +55,20 @@ class Event(Section):
     )
     message_bytes_max: int = Field(
         default=1024 * 1024, ge=2, le=1024**3, description="A longer message is rejected, in bytes."
+    )
+    message_events_max: int = Field(
+        default=100_000,
+        ge=1,
+        le=10_000_000,
+        description="`arrow`: a message of more events is rejected. A message is learned as a whole, between two "
+        "looks at the clock.",
+    )
+    unfolded_bytes_max: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="`arrow`: a message that takes more bytes in memory, once its compressed buffers and its "
+        "dictionaries are unfolded, is rejected.",
     )
 
     @model_validator(mode="after")

@@ -10,7 +10,13 @@ from streamlearn.config.base import Section
 
 
 class PredictionsOut(Section):
-    topic: str = Field(min_length=1, description="Topic to which predictions are written, as JSON.")
+    topic: str = Field(min_length=1, description="Topic to which predictions are written.")
+    format: Literal["json", "arrow"] = Field(
+        default="json",
+        description="`json`: a record for each event and model, under the event's key. `arrow`: a record batch in "
+        "an Arrow IPC stream for each model and partition of a micro-batch, under the model's name "
+        "(docs/wire.md).",
+    )
     delivery: Literal["exactly_once", "at_least_once"] = Field(
         default="at_least_once",
         description="`exactly_once`: predictions, dead letters and the group's offsets go out in Kafka "
