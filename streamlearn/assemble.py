@@ -15,6 +15,7 @@ from streamlearn.belt.categories import CategoryBound
 from streamlearn.belt.checkpointing import CheckpointWriter
 from streamlearn.belt.classes import ClassIndex, token
 from streamlearn.belt.decode import JsonDecoder
+from streamlearn.belt.decode_arrow import ArrowDecoder
 from streamlearn.belt.drift import DriftMonitor
 from streamlearn.belt.evaluate import Evaluator, errors_of
 from streamlearn.belt.features import FeatureBuilder
@@ -102,7 +103,7 @@ def assemble(
         close_outlets=outlets.close,
         telemetry=telemetry,
         check_config=probe.check_config,
-        predicts=config.predictions is not None,
+        predicts=None if config.predictions is None else config.predictions.format,
         outbox_commits=config.exactly_once,
         read_cuts=outlets.read_cuts,
         give_up=give_up,
@@ -110,13 +111,20 @@ def assemble(
     return Belt(config, parts, until_end=until_end)
 
 
-def make_decoder(config: Config) -> JsonDecoder | TopicDecoder:
+def make_decoder(config: Config) -> JsonDecoder | ArrowDecoder | TopicDecoder:
     """Return what decodes the events of a config, and its labels where they have a topic of their own."""
-    decoder = JsonDecoder(config.event, config.stream.task)
-    if config.labels is None:
-        return decoder
-    labels = JsonDecoder(label_contract(config.event, config.labels), config.stream.task)
-    return TopicDecoder(decoder, labels, config.topics.index(config.labels.topic))
+    task = config.stream.task
+    match config.event.format:
+        case "arrow":
+            return ArrowDecoder(config.event, task)  # the config refuses [labels] beside it
+        case "json":
+            decoder = JsonDecoder(config.event, task)
+            if config.labels is None:
+                return decoder
+            labels = JsonDecoder(label_contract(config.event, config.labels), task)
+            return TopicDecoder(decoder, labels, config.topics.index(config.labels.topic))
+        case _:
+            assert_never(config.event.format)
 
 
 def shard_factory(
@@ -212,7 +220,14 @@ def learning_config(config: Config) -> dict[str, Any]:
     event = {
         k: v
         for k, v in tree["event"].items()
-        if k not in ("message_bytes_max", "classes_max", "categories_max")
+        if k
+        not in (
+            "message_bytes_max",
+            "message_events_max",
+            "unfolded_bytes_max",
+            "classes_max",
+            "categories_max",
+        )
     }
     not_learned = ("engine", "device", "precision", "threads")
     labels = {

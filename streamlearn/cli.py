@@ -51,6 +51,11 @@ class LogFormat(StrEnum):
     json = "json"
 
 
+class WireFormat(StrEnum):
+    json = "json"
+    arrow = "arrow"
+
+
 Logs = Annotated[LogFormat, typer.Option("--log-format", help="How log lines are written, on stderr.")]
 
 
@@ -256,6 +261,10 @@ def produce(
     events: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
     rate: Annotated[float | None, typer.Option(min=1, help="At most so many a second.")] = None,
     bootstrap_servers: Bootstrap = None,
+    arrow: Annotated[
+        WireFormat, typer.Option("--format", help="One event a message, or a record batch of many.")
+    ] = WireFormat.json,
+    batch_events: Annotated[int, typer.Option(min=1, help="Events of one message, with --format arrow.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Write events to a topic, from a file or the demo's flights."""
@@ -263,7 +272,11 @@ def produce(
 
     if flights == (file is not None):
         raise typer.BadParameter("name exactly one of --file and --flights")
-    options = ProduceOptions(topic, file, key, partitions, events, rate, bootstrap_servers)
+    if key is not None and arrow is WireFormat.arrow:
+        raise typer.BadParameter("a message of many events has no event's key: leave --key out")
+    options = ProduceOptions(
+        topic, file, key, partitions, events, rate, bootstrap_servers, arrow.value, batch_events
+    )
     result = produce_events(options)
     if as_json:
         print_json(result)

@@ -264,6 +264,11 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
+    """A rejected event, or a message that was rejected as a whole.
+
+    ``row``: the place of the event in a message of many; ``value`` is then a message of this event alone.
+    """
+
     topic: str
     partition: int
     offset: int
@@ -271,6 +276,7 @@ class DeadLetter:
     detail: str
     key: bytes | None
     value: bytes | None
+    row: int | None = None
 
 
 class PredictionSink(Protocol):

@@ -95,6 +95,7 @@ RAW_SCHEMA = pa.schema(
 # place in its message, from 0 on (-1: the message was rejected as a whole), and whether the message ends with it.
 ROW = "row"
 LAST = "last"
+WHOLE = -1  # in place of a row: the message was rejected as a whole
 
 NUMERIC_PREFIX = "numeric/"
 CATEGORICAL_PREFIX = "categorical/"

@@ -146,7 +146,8 @@ def _lane(
 def _learn(lane: Lane, intake: Intake, to_version: int | None) -> None:
     lane.begin(intake.assign(lane.shard.next_offsets))
     quiet_since = time.monotonic()
-    while not lane.is_done and lane.shard.events_learned != to_version:
+    # A message of many events is learned as a whole: the version may then be passed by what follows in it.
+    while not lane.is_done and (to_version is None or lane.shard.events_learned < to_version):
         left = None if to_version is None else to_version - lane.shard.events_learned
         events = lane.next(0.0, 5000 if left is None else min(5000, left))
         if events is not None:

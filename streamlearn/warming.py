@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import msgspec
 import pyarrow as pa
 
+from streamlearn.belt.arrow_message import message_of
 from streamlearn.belt.shard import Shard
 from streamlearn.config import Config
 from streamlearn.events import RAW_SCHEMA
@@ -87,6 +89,12 @@ def _made_up(config: Config) -> pa.RecordBatch:
         "offset": offsets,
         "timestamp_ms": [0] * len(made),
         "key": [None] * len(made),
-        "value": [msgspec.json.encode(message) for message in messages],
+        "value": [_encoded(message, event.format) for message in messages],
     }
     return pa.RecordBatch.from_pydict(columns, schema=RAW_SCHEMA)
+
+
+def _encoded(message: Mapping[str, Any], form: Literal["json", "arrow"]) -> bytes:
+    if form == "arrow":
+        return message_of(pa.RecordBatch.from_pylist([dict(message)]))
+    return msgspec.json.encode(message)

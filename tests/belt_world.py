@@ -212,6 +212,7 @@ class World:
             close_outlets=(self.predictions.close, self.letters.close),
             telemetry=self.telemetry,
             check_config=lambda state: shard_factory(self.config)("probe", {}).check_config(state),
+            predicts="json" if self.config.predictions is None else self.config.predictions.format,
             outbox_commits=transactions is not None,
             read_cuts=(lambda _shard, _after: ()) if transactions is None else transactions.read_cuts,
         )

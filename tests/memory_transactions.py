@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from streamlearn.contracts import DeadLetter
 from streamlearn.emission import Covered, Emission
 from streamlearn.errors import Fenced
@@ -77,9 +79,18 @@ class MemoryOutbox:
             return
         for emission in self._open:
             for records in emission.predictions:
-                self._broker.records += map(json.loads, records.values.to_pylist())
+                for value in records.values.to_pylist():
+                    self._broker.records += read_value(value)
             self._broker.letters += emission.letters
             self._broker.journal.setdefault(self._shard, []).extend(emission.cuts)
         self._broker.offsets.update(self._open[-1].next_offsets)
         self._broker.commits += 1
         self._open.clear()
+
+
+def read_value(value: bytes) -> list[dict[str, Any]]:
+    """Return the predictions of one record, in either form."""
+    if value.startswith(b"{"):
+        return [json.loads(value)]
+    rows: list[dict[str, Any]] = pa.ipc.open_stream(value).read_all().to_pylist()
+    return rows

@@ -24,13 +24,12 @@ from streamlearn.belt.decode_arrow_columns import Columns, refusal_of, typed_col
 from streamlearn.belt.decode_exact import Rejected
 from streamlearn.belt.decode_fields import rules
 from streamlearn.config import Event, Task
-from streamlearn.events import LAST, RAW_SCHEMA, ROW, Int_B, Reason, event_schema
-
-WHOLE = -1  # in place of a row: the message was rejected as a whole
+from streamlearn.events import LAST, RAW_SCHEMA, ROW, WHOLE, Int_B, Reason, event_schema
 
 
 class ArrowDecoder:
-    """Decodes raw batches whose messages are Arrow IPC streams. Stateless; may be shared by threads.
+    """Decodes raw batches whose messages are Arrow IPC streams. Stateless but for what it
+    remembers of schemas; may be shared by threads.
 
     Parameters
     ----------
@@ -61,6 +60,7 @@ class ArrowDecoder:
         self._event = event
         self._task: Task = task
         self._rules = rules(event, task)
+        self._fitting = pa.schema([])  # the last that nothing was said against: mostly the next one's, too
         self._typed = list(self.schema)[len(RAW_SCHEMA) + 2 :]  # ROW and LAST are of the place
 
     def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch:
@@ -102,9 +102,12 @@ class ArrowDecoder:
 
     def _read(self, message: bytes | None) -> pa.RecordBatch | Rejected:
         batch = read_message(message, self._event)
-        if isinstance(batch, Rejected):
+        if isinstance(batch, Rejected) or batch.schema.equals(self._fitting):
             return batch
-        return refusal_of(batch.schema, self._rules) or batch
+        refusal = refusal_of(batch.schema, self._rules)
+        if refusal is None:
+            self._fitting = batch.schema
+        return refusal or batch
 
     def _columns(self, run: pa.Table | Rejected, timestamps_us: Int_B) -> Columns:
         if not isinstance(run, Rejected):

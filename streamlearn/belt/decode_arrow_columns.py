@@ -95,8 +95,7 @@ def typed_columns(
             rows = np.flatnonzero(doubt.row_B & (reason_B == Reason.ACCEPTED))
             reason_B[rows] = doubt.reason
             for row in rows.tolist():
-                value = clipped(str(found[row].as_py()))[:80]
-                details[row] = clipped(f"{rule.field} must be {doubt.expected}; found {value}")
+                details[row] = clipped(f"{rule.field} must be {doubt.expected}; found {_shown(found[row])}")
     columns["reason"] = pa.array(reason_B)
     if details:
         _reject(columns, reason_B != Reason.ACCEPTED, details, timestamps_us)
@@ -113,6 +112,12 @@ def _reject(columns: Columns, rejected_B: Bool_B, details: dict[int, str], times
             columns[name] = pa.array(texts, pa.large_string())
         elif name != "reason":
             columns[name] = pc.if_else(is_rejected, pa.scalar(None, column.type), column)
+
+
+def _shown(value: pa.Scalar) -> str:
+    # Python has no date for most of what a timestamp may be.
+    plain = value.value if isinstance(value, pa.TimestampScalar) else value.as_py()
+    return clipped(str(plain))[:80]
 
 
 def _one(table: pa.Table, field: str) -> pa.Array:

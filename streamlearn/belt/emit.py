@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from streamlearn.belt.arrow_message import message_of_row
 from streamlearn.belt.emit_kernels import FIXED_BYTES, Byte_N, write_records
 from streamlearn.belt.shard import Outcome
 from streamlearn.contracts import DeadLetter
 from streamlearn.emission import Records
-from streamlearn.events import ROW, Bool_B, Code_B, Float_B, Int_B, Predictions, Reason
+from streamlearn.events import ROW, WHOLE, Bool_B, Code_B, Float_B, Int_B, Predictions, Reason
 
 _NO_ROWS: Code_B = np.zeros(0, np.int32)
 
@@ -127,10 +128,16 @@ def _texts_of(column: pa.LargeStringArray) -> _Texts:
 
 
 def dead_letters(outcome: Outcome, topics: tuple[str, ...]) -> list[DeadLetter]:
-    """Return the rejected events of an outcome, each with its reason and its bytes as they were."""
+    """Return the rejected events of an outcome, each with its reason and its bytes as they were.
+
+    Of a message of many events that was rejected as a whole, its bytes; of one event in it, a message that
+    holds that event alone.
+    """
     reason_B = outcome.events.column("reason").to_numpy()
     rejected = outcome.events.filter(pa.array(reason_B != Reason.ACCEPTED))
-    columns = ["topic", "partition", "offset", "reason", "detail", "key", "value"]
+    is_of_many = ROW in rejected.schema.names
+    columns = ["topic", "partition", "offset", "reason", "detail", "key", *([ROW] if is_of_many else ["value"])]
+    contents = _contents(rejected) if is_of_many else None
     return [
         DeadLetter(
             topic=topics[row["topic"]],
@@ -139,7 +146,19 @@ def dead_letters(outcome: Outcome, topics: tuple[str, ...]) -> list[DeadLetter]:
             reason=Reason(row["reason"]).label,
             detail=row["detail"] or "",
             key=row["key"],
-            value=row["value"],
+            value=row["value"] if contents is None else contents[number],
+            row=None if row.get(ROW, WHOLE) == WHOLE else row[ROW],
         )
-        for row in rejected.select(columns).to_pylist()
+        for number, row in enumerate(rejected.select(columns).to_pylist())
+    ]
+
+
+def _contents(rejected: pa.RecordBatch) -> list[bytes | None]:
+    """Return what a letter holds of each rejected event of a message of many."""
+    values = rejected.column("value")
+    codes = values.indices.to_pylist()
+    messages = {code: values.dictionary[code].as_py() for code in set(codes)}
+    return [
+        messages[code] if row == WHOLE else message_of_row(messages[code], row)
+        for code, row in zip(codes, rejected.column(ROW).to_pylist(), strict=True)
     ]

@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from streamlearn.belt.intake import Portion
 from streamlearn.belt.merge import BEFORE_ALL_TIME_US, TimeMerge
+from streamlearn.belt.messages import whole_messages
 from streamlearn.belt.shard import Shard
 from streamlearn.contracts import Snapshot
-from streamlearn.emission import Outbox
+from streamlearn.emission import Emission, Outbox
 from streamlearn.events import Bool_B, Reason, TopicPartition
 
 MERGE_PART = "merge"
@@ -74,6 +75,7 @@ class Lane:
         }
         self._idle_wait_seconds = idle_wait_seconds
         self._ready: deque[pa.RecordBatch] = deque()
+        self.held: Emission | None = None  # what the first events of a message sent out, and the others did not yet
         self._highs: dict[TopicPartition, int] = {}
         self._held: frozenset[TopicPartition] = frozenset()
         self.begin(0)
@@ -86,6 +88,7 @@ class Lane:
         """Read on from the shard's ``next_offsets``, with portions of this generation and later ones."""
         self._generation = generation
         self._ready.clear()
+        self.held = None
         self._positions = dict(self.shard.next_offsets)
         self._held = frozenset()
         self._later: dict[TopicPartition, list[pa.RecordBatch]] = {}  # read, and behind the present cut
@@ -177,15 +180,17 @@ class Lane:
         return self._ends is not None and self._positions[partition] >= self._ends[partition]
 
     def next(self, now: float, events_max: int) -> pa.RecordBatch | None:
-        """Return the next events of the shard, at most so many; ``None`` while none is certain."""
+        """Return the next events of the shard, whole messages, at most so many unless one message is longer;
+        ``None`` while none is certain."""
         if not self._ready:
             self._merge_more(now, events_max)
         if not self._ready:
             return None
         events = self._ready.popleft()
-        if events.num_rows > events_max:
-            self._ready.appendleft(events.slice(events_max))
-            events = events.slice(0, events_max)
+        count = whole_messages(events, events_max)
+        if events.num_rows > count:
+            self._ready.appendleft(events.slice(count))
+            events = events.slice(0, count)
         self._advance_clocks(events)
         return events
 

@@ -21,7 +21,7 @@ from streamlearn.belt.holdings import Holdings
 from streamlearn.belt.lane import Lane
 from streamlearn.belt.parts import Offsets, Parts
 from streamlearn.belt.reading import Reading
-from streamlearn.belt.sending import emission_of
+from streamlearn.belt.sending import emission_of, whole_emission
 from streamlearn.belt.shard import Outcome
 from streamlearn.belt.upkeep import Upkeep
 from streamlearn.config import Config
@@ -120,6 +120,9 @@ class Belt:
             cuts=[next_offsets] if self._stream.scope == "stream" else [],
             covered=covered,
         )
+        if emission is None:
+            return
+        emission, lane.held = whole_emission(lane.held, emission, outcome)
         if emission is None:
             return
         lane.outbox.send(emission)

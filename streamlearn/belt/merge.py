@@ -2,7 +2,7 @@
 
 Upholds the order half of `replay_equals_run`: the order is by event time, ties by topic, partition and
 offset. Within a partition the offset order stands, so an event's merge time is the running maximum of
-its partition (the partition's clock). What comes out depends on the events alone, however they were
+its partition (the partition's clock). The events of one message stay together, at the time of its last. What comes out depends on the events alone, however they were
 polled, as long as the merge waited for every partition that had more.
 
 Waiting follows Kafka Streams (``max.task.idle.ms``, KIP-353, KIP-695): for a partition that is known to
@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from streamlearn.events import Int_B, Reason, TopicPartition
+from streamlearn.belt.messages import last_of_message
+from streamlearn.events import LAST, Int_B, Reason, TopicPartition
 
 BEFORE_ALL_TIME_US = np.iinfo(np.int64).min
 
@@ -71,6 +72,8 @@ class TimeMerge:
         accepted = events.column("reason").to_numpy() == Reason.ACCEPTED
         running_us = np.maximum.accumulate(np.where(accepted, time_us, BEFORE_ALL_TIME_US))
         merge_time_us = np.maximum(running_us, lane.tail_us)
+        if LAST in events.schema.names:
+            merge_time_us = merge_time_us[last_of_message(events)]
         lane.tail_us = int(merge_time_us[-1])
         lane.batches.append(events)
         lane.times_us.append(merge_time_us)

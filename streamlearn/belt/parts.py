@@ -9,6 +9,7 @@ from typing import Any
 
 from streamlearn.belt.checkpointing import CheckpointWriter
 from streamlearn.belt.intake import Intake
+from streamlearn.belt.sending import PredictionsFormat
 from streamlearn.belt.shard import Shard
 from streamlearn.contracts import Membership, Reader, ShardState, Store
 from streamlearn.emission import Outbox
@@ -33,7 +34,7 @@ class Parts:
     close_outlets: Sequence[Callable[[], None]]  # what outboxes share
     telemetry: Telemetry
     check_config: Callable[[ShardState], None] = lambda _state: None  # raises CheckpointRefused
-    predicts: bool = True  # whether predictions leave the daemon
+    predicts: PredictionsFormat | None = "json"  # in which form predictions leave the daemon, if they do
     outbox_commits: bool = False  # whether outboxes tell the group its offsets, with what they send
     read_cuts: Callable[[str, Offsets], Sequence[Offsets]] = lambda _shard, _after: ()  # of the order journal
     give_up: Callable[[], bool] = lambda: False  # whether the daemon wants to end: nobody waits any more

@@ -6,19 +6,28 @@ is not sent again, while its event is learned again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from streamlearn.belt.emit import dead_letters, prediction_records
+from streamlearn.belt.emit_arrow import prediction_batches
+from streamlearn.belt.messages import ends_with_message
 from streamlearn.belt.shard import Outcome
 from streamlearn.contracts import DeadLetterSink, PredictionSink
-from streamlearn.emission import Covered, Emission
-from streamlearn.events import Bool_B, TopicPartition
+from streamlearn.emission import Covered, Emission, Records
+from streamlearn.events import Bool_B, Predictions, TopicPartition
 
 Offsets = Mapping[TopicPartition, int]
+PredictionsFormat = Literal["json", "arrow"]
+
+_RECORDS: Mapping[PredictionsFormat, Callable[[Outcome, str, tuple[str, ...]], Iterable[Records]]] = {
+    "json": prediction_records,
+    "arrow": prediction_batches,
+}
 
 
 def emission_of(
@@ -26,7 +35,7 @@ def emission_of(
     stream: str,
     topics: tuple[str, ...],
     *,
-    predicts: bool,
+    predicts: PredictionsFormat | None,
     next_offsets: Offsets,
     cuts: Sequence[Offsets],
     covered: Offsets,
@@ -36,7 +45,7 @@ def emission_of(
     Parameters
     ----------
     predicts
-        Whether predictions leave the daemon at all.
+        In which form predictions leave the daemon; None: they do not.
     next_offsets
         The shard's, after the outcome.
     cuts
@@ -48,9 +57,26 @@ def emission_of(
         outcome = _not_covered(outcome, topics, covered)
         if not outcome.events.num_rows:
             return None
-    predictions = list(prediction_records(outcome, stream, topics)) if predicts else []
+    predictions: list[Records] = []
+    if predicts is not None:
+        predictions += _RECORDS[predicts](outcome, stream, topics)
     letters = dead_letters(outcome, topics) if outcome.events_rejected else []
     return Emission(predictions, letters, dict(next_offsets), tuple(cuts))
+
+
+def whole_emission(
+    held: Emission | None, emission: Emission, outcome: Outcome
+) -> tuple[Emission | None, Emission | None]:
+    """Return what can be sent now, and what is held until the rest of its message comes.
+
+    An outcome may end inside a message of many events. Offsets cannot say so, so what its events send out
+    goes with that of the others: all of it is seen, or none (`learned_once`).
+    """
+    if held is not None:
+        predictions, letters = [*held.predictions, *emission.predictions], [*held.letters, *emission.letters]
+        # Of the cuts the last alone: an end inside a message is none.
+        emission = replace(emission, predictions=predictions, letters=letters)
+    return (emission, None) if ends_with_message(outcome.events) else (None, emission)
 
 
 def _not_covered(outcome: Outcome, topics: tuple[str, ...], covered: Offsets) -> Outcome:

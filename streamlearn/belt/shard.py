@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from streamlearn.belt.messages import ends_of_messages
 from streamlearn.belt.rejecting import rejected
 from streamlearn.belt.stations import (
     CategoryStation,
@@ -271,6 +272,7 @@ class Shard:
     def _move_offsets(self, events: pa.RecordBatch) -> None:
         topic_B, partition_B = events.column("topic").to_numpy(), events.column("partition").to_numpy()
         offset_B = events.column("offset").to_numpy()
+        ends_B = ends_of_messages(events)
         for source in self.next_offsets:
             if source.topic not in self._topics:
                 continue
@@ -279,8 +281,11 @@ class Shard:
             if len(own_offsets):
                 first, last = int(own_offsets[0]), int(own_offsets[-1])
                 assert first >= self.next_offsets[source], f"offsets_increase: {source} {first} was learned"
-                assert (np.diff(own_offsets) > 0).all(), f"offsets_increase: {source} is out of order"
-                self.next_offsets[source] = last + 1
+                # Behind an event comes the next message, or the next event of the same one.
+                assert (np.diff(own_offsets) >= ends_B[own_B][:-1]).all(), (
+                    f"offsets_increase: {source} is out of order"
+                )
+                self.next_offsets[source] = last + int(ends_B[own_B][-1])
 
     @property
     def events_learned(self) -> int:

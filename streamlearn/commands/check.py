@@ -13,8 +13,7 @@ from typing import Any
 import pyarrow as pa
 from rich.console import Console
 
-from streamlearn.assemble import make_learner
-from streamlearn.belt.decode import JsonDecoder
+from streamlearn.assemble import make_decoder, make_learner
 from streamlearn.config import Config, KafkaSource, RiverModel
 from streamlearn.engines import stream_of, why_not_compiled
 from streamlearn.errors import ExitCode
@@ -92,7 +91,7 @@ def _ask_kafka(config: Config, source: KafkaSource, report: Report) -> None:
         dead_letters_topic=config.dead_letters.topic,
     )
     report.items += [Item(each.what, each.ok, each.detail, each.remedy) for each in found.findings]
-    decoder = JsonDecoder(config.event, config.stream.task)
+    decoder = make_decoder(config)
     for topic, sample in found.samples.items():
         report.items.append(_fits(topic, decoder.decode(sample)))
 

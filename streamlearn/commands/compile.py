@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from streamlearn.assemble import shard_factory
-from streamlearn.belt.decode import JsonDecoder
+from streamlearn.assemble import make_decoder, shard_factory
 from streamlearn.config import Config
 from streamlearn.config_file import parse
 from streamlearn.native import kernels_folder
@@ -71,7 +70,7 @@ def compile_kernels() -> dict[str, Any]:
 
 
 def _warm(config: Config) -> None:
-    decoder = JsonDecoder(config.event, config.stream.task)
+    decoder = make_decoder(config)
     warm_up(config, decoder, shard_factory(config)("compile", {}), Telemetry())
 
 

@@ -21,4 +21,5 @@ def dead_letter_headers(letter: DeadLetter, stream: str) -> list[tuple[str, str]
         (HEADER_PREFIX + "partition", str(letter.partition)),
         (HEADER_PREFIX + "offset", str(letter.offset)),
         (HEADER_PREFIX + "stream", stream),
+        *([] if letter.row is None else [(HEADER_PREFIX + "row", str(letter.row))]),
     ]

@@ -97,6 +97,8 @@ class DeadLetterFile:
         fields: dict[str, str | int | None] = dict(dead_letter_headers(letter, self._stream))
         fields[HEADER_PREFIX + "partition"] = letter.partition
         fields[HEADER_PREFIX + "offset"] = letter.offset
+        if letter.row is not None:
+            fields[HEADER_PREFIX + "row"] = letter.row
         fields["key_base64"] = None if letter.key is None else b64encode(letter.key).decode("ascii")
         fields["value_base64"] = None if letter.value is None else b64encode(letter.value).decode("ascii")
         return json.dumps(fields) + "\n"

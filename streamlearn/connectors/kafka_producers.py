@@ -50,6 +50,7 @@ class KafkaProducer(Protocol):
         value: bytes | None = None,
         key: bytes | None = None,
         partition: int = -1,
+        *,
         headers: Headers | None = None,
     ) -> None:
         """Queue one record. Raises BufferError where the queue is full."""

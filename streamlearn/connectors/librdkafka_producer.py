@@ -170,6 +170,7 @@ class ColumnProducer:
         value: bytes | None = None,
         key: bytes | None = None,
         partition: int = ANY_PARTITION,
+        *,
         headers: Headers | None = None,
     ) -> None:
         """Queue one record. Raises BufferError where the queue is full, else KafkaException."""
