@@ -264,7 +264,9 @@ def produce(
     arrow: Annotated[
         WireFormat, typer.Option("--format", help="One event a message, or a record batch of many.")
     ] = WireFormat.json,
-    batch_events: Annotated[int, typer.Option(min=1, help="Events of one message, with --format arrow.")] = 1000,
+    batch_events: Annotated[
+        int, typer.Option(min=1, help="Events of one message, with --format arrow.")
+    ] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Write events to a topic, from a file or the demo's flights."""

@@ -96,7 +96,9 @@ def _read(message: bytes, event: Event) -> pa.RecordBatch | Rejected:
     bytes_max = event.unfolded_bytes_max
     # Step 1.
     if sum(map(_unfolded_bytes, pa.ipc.MessageReader.open_stream(message))) > bytes_max:
-        return Rejected(Reason.OVERSIZED, f"unfolds to more than event.unfolded_bytes_max = {bytes_max} bytes")
+        return Rejected(
+            Reason.OVERSIZED, f"unfolds to more than event.unfolded_bytes_max = {bytes_max} bytes"
+        )
     # Step 2.
     source = pa.BufferReader(message)
     with pa.ipc.open_stream(source, options=_OPTIONS) as reader:
@@ -121,7 +123,9 @@ def _read(message: bytes, event: Event) -> pa.RecordBatch | Rejected:
     # Step 4.
     columns = [_bounded(column) for column in batch.columns]
     if sum(map(_bytes_when_unfolded, columns)) > bytes_max:
-        return Rejected(Reason.OVERSIZED, f"unfolds to more than event.unfolded_bytes_max = {bytes_max} bytes")
+        return Rejected(
+            Reason.OVERSIZED, f"unfolds to more than event.unfolded_bytes_max = {bytes_max} bytes"
+        )
     return pa.RecordBatch.from_arrays([_unfolded(column) for column in columns], names=names)
 
 
@@ -157,9 +161,7 @@ def _bytes_when_unfolded(column: pa.Array) -> int:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _has_inner_dictionary(kind: pa.DataType) -> bool:

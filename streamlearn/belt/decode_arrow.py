@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamlearn.belt.arrow_message import clipped, read_message
 from streamlearn.belt.decode import microseconds
@@ -24,7 +23,7 @@ from streamlearn.belt.decode_arrow_columns import Columns, refusal_of, typed_col
 from streamlearn.belt.decode_exact import Rejected
 from streamlearn.belt.decode_fields import rules
 from streamlearn.config import Event, Task
-from streamlearn.events import LAST, RAW_SCHEMA, ROW, WHOLE, Int_B, Reason, event_schema
+from streamlearn.events import RAW_SCHEMA, WHOLE, Int_B, event_schema
 
 
 class ArrowDecoder:
@@ -87,16 +86,12 @@ class ArrowDecoder:
             pieces.append(self._columns(run, timestamps_us[start:stop]))
             start = stop
         typed = [
-            pa.concat_arrays([piece[field.name] for piece in pieces])
-            if pieces
-            else pa.array([], field.type)
+            pa.concat_arrays([piece[field.name] for piece in pieces]) if pieces else pa.array([], field.type)
             for field in self._typed
         ]
         of_row = pa.array(message_B)
         values = pa.DictionaryArray.from_arrays(pa.array(message_B.astype(np.int32)), raw.column("value"))
-        places = [
-            values if name == "value" else raw.column(name).take(of_row) for name in RAW_SCHEMA.names
-        ]
+        places = [values if name == "value" else raw.column(name).take(of_row) for name in RAW_SCHEMA.names]
         columns = [*places, *_rows(rows_M, read), *typed]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 

@@ -24,7 +24,7 @@ from streamlearn.belt.decode_fields import (
     Rule,
     text_token,
 )
-from streamlearn.events import Bool_B, Int_B, Reason
+from streamlearn.events import Bool_B, Float_B, Int_B, Reason
 
 Columns = dict[str, pa.Array]
 
@@ -176,7 +176,9 @@ def _numbers(column: pa.Array) -> _Read:
     if kinds.is_floating(column.type):
         is_finite_B = np.isfinite(numbers.fill_null(0.0).to_numpy())
         if not is_finite_B.all():
-            return _Read(numbers, (_Doubt(~is_finite_B, Reason.NON_FINITE, "a number that float64 can hold"),))
+            return _Read(
+                numbers, (_Doubt(~is_finite_B, Reason.NON_FINITE, "a number that float64 can hold"),)
+            )
     return _Read(numbers)
 
 
@@ -210,7 +212,7 @@ def _times(rule: Rule, column: pa.Array) -> _Read:
     return _Read(pa.array(time_us, mask=is_null_B), doubts)
 
 
-def _of_floats(moment_B: np.ndarray, scale: int) -> tuple[Int_B, Bool_B]:  # type: ignore[type-arg]
+def _of_floats(moment_B: Float_B, scale: int) -> tuple[Int_B, Bool_B]:
     refused_B = ~(np.abs(moment_B) <= TIME_US_MAX / scale)
     moment_B = np.where(refused_B, 0.0, moment_B)
     # An integral float takes the way of an integer, so that 5 and 5.0 are one instant to the last bit.

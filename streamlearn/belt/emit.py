@@ -7,8 +7,8 @@ float64 (Arrow writes them); a number that JSON cannot hold is null. For the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -61,7 +61,9 @@ def prediction_records(outcome: Outcome, stream: str, topics: tuple[str, ...]) -
     )
     head_bytes = FIXED_BYTES + heads.longest
     for model, said in outcome.predictions.items():
-        values = _values(said, model, outcome.class_tokens, places, head_bytes, int(ids.ends[-1] - ids.ends[0]))
+        values = _values(
+            said, model, outcome.class_tokens, places, head_bytes, int(ids.ends[-1] - ids.ends[0])
+        )
         yield Records(model, accepted.num_rows, accepted.column("key"), values)
 
 
@@ -69,7 +71,7 @@ def _values(
     said: Predictions,
     model: str,
     tokens: tuple[str, ...],
-    places: tuple[np.ndarray, ...],  # type: ignore[type-arg]
+    places: tuple[Any, ...],
     head_bytes: int,
     ids_bytes: int,
 ) -> pa.LargeBinaryArray:
@@ -86,7 +88,10 @@ def _values(
     room = (head_bytes + len(model_piece) + classes.longest + names_bytes) * len(said)
     records = np.empty(room + ids_bytes + len(numbers.data), np.uint8)
     ends = np.empty(len(said) + 1, np.int64)
-    nbytes = write_records(
+    write: Callable[..., int] = (
+        write_records  # too many columns to be told one by one where they come in tuples
+    )
+    nbytes = write(
         *places,
         model_piece,
         said.version_B,
@@ -136,7 +141,15 @@ def dead_letters(outcome: Outcome, topics: tuple[str, ...]) -> list[DeadLetter]:
     reason_B = outcome.events.column("reason").to_numpy()
     rejected = outcome.events.filter(pa.array(reason_B != Reason.ACCEPTED))
     is_of_many = ROW in rejected.schema.names
-    columns = ["topic", "partition", "offset", "reason", "detail", "key", *([ROW] if is_of_many else ["value"])]
+    columns = [
+        "topic",
+        "partition",
+        "offset",
+        "reason",
+        "detail",
+        "key",
+        *([ROW] if is_of_many else ["value"]),
+    ]
     contents = _contents(rejected) if is_of_many else None
     return [
         DeadLetter(

@@ -6,7 +6,7 @@ message of many events has none. Types do not depend on the data, so that batche
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -126,7 +126,7 @@ def text_of(token: str) -> str:
     return str(msgspec.json.decode(token)) if token.startswith('"') else token
 
 
-def _said(said: Predictions, rows: Int_B, tokens: tuple[str, ...]) -> Mapping[str, pa.Array]:
+def _said(said: Predictions, rows: Int_B, tokens: tuple[str, ...]) -> dict[str, pa.Array]:
     texts = pa.array([text_of(token) for token in tokens], pa.utf8())
     if said.class_B is None:
         assert said.value_B is not None

@@ -16,7 +16,7 @@ def last_of_message(events: pa.RecordBatch) -> Int_B:
     """Return, for each event, the row of the last event of its message. Messages are whole."""
     is_last_B = ends_of_messages(events)
     ends = np.flatnonzero(is_last_B)
-    message_B = np.cumsum(is_last_B) - is_last_B
+    message_B: Int_B = np.cumsum(is_last_B) - is_last_B
     rows: Int_B = ends[message_B]
     return rows
 
@@ -46,7 +46,7 @@ def whole_messages(events: pa.RecordBatch, events_max: int) -> int:
     [3, 3, 4, 4, 6]
     """
     if LAST not in events.schema.names:
-        return min(events_max, events.num_rows)
+        return min(events_max, int(events.num_rows))
     ends = np.flatnonzero(ends_of_messages(events)) + 1
     fitting = int(np.searchsorted(ends, events_max, side="right"))
     return int(ends[max(0, fitting - 1)])

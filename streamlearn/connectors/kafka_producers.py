@@ -75,7 +75,7 @@ class KafkaProducer(Protocol):
     def abort_transaction(self, timeout_seconds: float) -> None: ...
 
 
-class RecordProducer(Producer):  # type: ignore[misc]
+class RecordProducer(Producer):
     """confluent-kafka's producer, which takes columns record by record."""
 
     def produce_columns(
@@ -125,11 +125,15 @@ def open_producer(
                 raise
         else:
             try:
-                return ColumnProducer(settings if logger is None else {**settings, "log_level": 0}, on_delivery)
+                return ColumnProducer(
+                    settings if logger is None else {**settings, "log_level": 0}, on_delivery
+                )
             except NoCBatches:
                 if way == "columns":
                     raise
     callbacks: dict[str, Any] = {"on_delivery": on_delivery}
     if logger is not None:
         callbacks["logger"] = logger
-    return opened(RecordProducer, settings, **callbacks)
+    made: Any = opened(RecordProducer, settings, **callbacks)  # confluent-kafka's own types say less
+    producer: KafkaProducer = made
+    return producer

@@ -41,7 +41,7 @@ from streamlearn.connectors.librdkafka import (
     partition_list,
 )
 from streamlearn.connectors.librdkafka_layout import check_layout
-from streamlearn.events import TopicPartition
+from streamlearn.events import Bool_B, Int_B, TopicPartition
 
 PURGE_IN_FLIGHT: Final = 0x2  # RD_KAFKA_PURGE_F_INFLIGHT
 _NO_FLAGS: Final = 0
@@ -208,9 +208,7 @@ class ColumnProducer:
 
     def init_transactions(self, timeout_seconds: float) -> None:
         """Fence whoever had the transactional id. Raises KafkaException, as do all that follow."""
-        self._check(
-            self._library.rd_kafka_init_transactions(self._handle, _milliseconds(timeout_seconds))
-        )
+        self._check(self._library.rd_kafka_init_transactions(self._handle, _milliseconds(timeout_seconds)))
 
     def begin_transaction(self) -> None:
         """Begin; nothing is asked of the broker."""
@@ -237,15 +235,11 @@ class ColumnProducer:
 
     def commit_transaction(self, timeout_seconds: float) -> None:
         """Commit, once all records have arrived."""
-        self._check(
-            self._library.rd_kafka_commit_transaction(self._handle, _milliseconds(timeout_seconds))
-        )
+        self._check(self._library.rd_kafka_commit_transaction(self._handle, _milliseconds(timeout_seconds)))
 
     def abort_transaction(self, timeout_seconds: float) -> None:
         """Abort; what waits is given up."""
-        self._check(
-            self._library.rd_kafka_abort_transaction(self._handle, _milliseconds(timeout_seconds))
-        )
+        self._check(self._library.rd_kafka_abort_transaction(self._handle, _milliseconds(timeout_seconds)))
 
     def _check(self, error: int | None) -> None:
         check_error(self._library, error)
@@ -283,7 +277,7 @@ def _let_go(library: ctypes.CDLL, handle: int, topics: Mapping[str, int], callba
     del callback  # until here it may be called
 
 
-def _bytes_of(column: pa.LargeBinaryArray) -> tuple[kernels.Int_B, int, kernels.Bool_B]:
+def _bytes_of(column: pa.LargeBinaryArray) -> tuple[Int_B, int, Bool_B]:
     """Return where each value ends (and the first begins), where they lie, and which there are."""
     _, ends, data = column.buffers()
     end_B = np.frombuffer(ends, np.int64)[column.offset :][: len(column) + 1]

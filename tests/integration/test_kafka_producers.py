@@ -42,7 +42,9 @@ def test_keys_values_nulls_and_partitions(kafka: Any, way: Way) -> None:
     made = producer(kafka, way, reports)
     # A slice, so that the first row does not begin at the first byte.
     assert made.produce_columns(topic, column([b"x", *KEYS])[1:], column([b"x", *VALUES])[1:]) == len(KEYS)
-    made.produce(topic, b"by itself", b"key", 2, headers=[("name", "text"), ("none", None), ("bytes", b"\x00")])
+    made.produce(
+        topic, b"by itself", b"key", 2, headers=[("name", "text"), ("none", None), ("bytes", b"\x00")]
+    )
     assert made.flush(30) == 0
     read = kafka.read_back(topic)
     [alone] = [each for each in read if each.headers]

@@ -50,7 +50,9 @@ def test_rows_of_a_message_share_its_place() -> None:
         (7, 0, False), (7, 1, True), (8, -1, True), (9, 0, False), (9, 1, True),
     ]  # fmt: skip
     assert rows[0]["value"] == message()
-    first = {name: rows[0][name] for name in ("time_us", "numeric/a", "numeric/b", "categorical/c", "label", "id")}
+    first = {
+        name: rows[0][name] for name in ("time_us", "numeric/a", "numeric/b", "categorical/c", "label", "id")
+    }
     assert first == {
         "time_us": 1_000_000, "numeric/a": 1.5, "numeric/b": 1.0, "categorical/c": "x", "label": "true", "id": "1",
     }  # fmt: skip
@@ -85,11 +87,15 @@ def test_rows_are_those_of_json(data: st.DataObject) -> None:
         columns["c"] = columns["c"].dictionary_encode()
     batch = pa.RecordBatch.from_pydict(columns)
     found = ArrowDecoder(EVENT, "binary").decode(raw(message_of(batch))).to_pylist()
-    if found[0]["row"] < 0:  # the message as a whole: then JSON refuses each of its rows that has a value there
+    if (
+        found[0]["row"] < 0
+    ):  # the message as a whole: then JSON refuses each of its rows that has a value there
         assert found[0]["reason"] == Reason.WRONG_COLUMN_TYPE
         return
     lines = [msgspec.json.encode(row) for row in batch.to_pylist()]
-    of_json = JsonDecoder(EVENT.model_copy(update={"format": "json"}), "binary").decode(raw(*lines)).to_pylist()
+    of_json = (
+        JsonDecoder(EVENT.model_copy(update={"format": "json"}), "binary").decode(raw(*lines)).to_pylist()
+    )
     compared = ("time_us", "numeric/a", "numeric/b", "categorical/c", "label", "id", "reason")
     assert [[row[name] for name in compared] for row in found] == [
         [row[name] for name in compared] for row in of_json

@@ -67,7 +67,9 @@ def test_digests_do_not_depend_on_batches(tmp_path: Path) -> None:
 def test_partition_scope_learns_what_json_learns(tmp_path: Path) -> None:
     of_json = World(tmp_path / "json", SINGLE, overrides=["stream.scope=partition"]).run()
     plain = in_messages(SINGLE, (13,))
-    without_bad = {p: [row for row in rows if b"no stream" not in (row[1] or b"")] for p, rows in plain.items()}
+    without_bad = {
+        p: [row for row in rows if b"no stream" not in (row[1] or b"")] for p, rows in plain.items()
+    }
     of_arrow = world(tmp_path / "arrow", "partition", without_bad).run()
     assert of_json.belt.totals.events_read == of_arrow.belt.totals.events_read == 600
     assert of_arrow.belt.totals.rejections.keys() == {"non_finite"}
@@ -102,7 +104,9 @@ def test_crashes_neither_lose_nor_repeat(tmp_path: Path, scope: str, form: str, 
 
     assert len({place(record) for record in expected.records}) == len(expected.records)
     assert sorted(transactions.records, key=place) == sorted(expected.records, key=place)
-    letters = [(each.partition, each.offset, each.row, each.reason, each.value) for each in transactions.letters]
+    letters = [
+        (each.partition, each.offset, each.row, each.reason, each.value) for each in transactions.letters
+    ]
     assert sorted(map(str, letters)) == sorted(
         str((each.partition, each.offset, each.row, each.reason, each.value)) for each in expected.letters
     )
