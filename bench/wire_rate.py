@@ -22,6 +22,7 @@ from streamlearn.connectors import admin
 
 FEATURES = 20
 BATCH_EVENTS = 1000
+FILE_EVENTS = 100_000
 TOPIC, ARROW_TOPIC, OUT = "bench-wire", "bench-wire-arrow", "bench-wire-out"
 SECONDS_MAX = 300.0
 
@@ -35,14 +36,15 @@ Say = Callable[[str], None]
 
 def measure(bootstrap_servers: str, *, quick: bool, say: Say) -> list[Record]:
     """Measure rates and return benchmark records. Raises SourceError when the broker cannot be written to."""
-    events, rounds = (200_000, 3) if quick else (1_000_000, 5)
+    # So many that what is fixed in a run (some seconds of starting) is not what is measured.
+    events, rounds = (1_000_000, 1) if quick else (3_000_000, 5)
     with TemporaryDirectory(prefix="bench-wire-") as name:
         folder = Path(name)
         lines = folder / "events.jsonl"
-        workload.write_events(lines, events, FEATURES)
+        workload.write_events(lines, FILE_EVENTS, FEATURES)
         say(f"{events:,} events, {rounds} rounds")
-        workload.produce(bootstrap_servers, TOPIC, lines)
-        produce_arrow(bootstrap_servers, ARROW_TOPIC, lines)
+        workload.produce(bootstrap_servers, TOPIC, lines, times=events // FILE_EVENTS)
+        produce_arrow(bootstrap_servers, ARROW_TOPIC, lines, times=events // FILE_EVENTS)
         admin.create_topic(bootstrap_servers, OUT, workload.PARTITIONS, {})
         try:
             contenders = _contenders(bootstrap_servers, events, folder)
@@ -62,16 +64,16 @@ def measure(bootstrap_servers: str, *, quick: bool, say: Say) -> list[Record]:
     ]
 
 
-def produce_arrow(bootstrap_servers: str, topic: str, path: Path) -> None:
+def produce_arrow(bootstrap_servers: str, topic: str, path: Path, *, times: int = 1) -> None:
     """Write a file's events to a topic as Arrow, ``BATCH_EVENTS`` in a message, with the times of ``workload``."""
     admin.create_topic(bootstrap_servers, topic, workload.PARTITIONS, {"retention.ms": "-1"})
     with path.open("rb") as file:
-        messages = arrow_messages((line.rstrip() for line in file), BATCH_EVENTS)
+        messages = list(arrow_messages((line.rstrip() for line in file), BATCH_EVENTS))
         records = (
             admin.Record(
                 message, None, number % workload.PARTITIONS, workload.BEGIN_MS + number * BATCH_EVENTS
             )
-            for number, message in enumerate(messages)
+            for number, message in enumerate(messages * times)
         )
         admin.produce_lines(bootstrap_servers, topic, records, properties={"compression.type": "lz4"})
 

@@ -14,6 +14,7 @@ from belt_world import events
 from daemon_process import CONFIG, DaemonProcess
 from kafka_for_tests import KafkaForTests
 from memory_source import Row
+from memory_transactions import read_value
 from waiting import eventually
 
 from streamlearn.checkpoints.inspect import show
@@ -43,15 +44,15 @@ def digests(folder: Path) -> dict[str, str]:
 
 def predictions(kafka: KafkaForTests, topic: str) -> list[dict[str, object]]:
     """What a read_committed reader sees, without the stream's name, in the order of the learned versions."""
-    seen = [json.loads(record.value or b"") for record in kafka.read_back(topic)]
+    seen = [row for record in kafka.read_back(topic) for row in read_value(record.value or b"")]
     for each in seen:
         del each["stream"]
     return sorted(seen, key=lambda each: (each["partition"], each["offset"]))
 
 
-@pytest.mark.parametrize("scope", ["stream", "partition"])
+@pytest.mark.parametrize(("scope", "form"), [("stream", "json"), ("partition", "json"), ("stream", "arrow")])
 def test_kills_neither_lose_nor_repeat_what_readers_see(
-    scope: str, kafka: KafkaForTests, tmp_path: Path
+    scope: str, form: str, kafka: KafkaForTests, tmp_path: Path
 ) -> None:
     topic = kafka.topic(partitions=4)
     logs = events(COUNT, 4, seed=7, bad_every=100)
@@ -62,7 +63,7 @@ def test_kills_neither_lose_nor_repeat_what_readers_see(
         folder = tmp_path / name
         folder.mkdir()
         text = CONFIG.format(topic=topic) + EXACTLY_ONCE.format(out=out, dead=dead)
-        sets = overrides(scope, f"{topic}-{scope}-{name}")
+        sets = [*overrides(scope, f"{topic}-{scope}-{name}"), f"predictions.format={form}"]
         for number in range(kills):
             run_and_kill(kafka, folder, text, sets, f"run{number}")
         with DaemonProcess(folder, kafka.bootstrap_servers, text, "--until-end", overrides=sets) as run:

@@ -6,10 +6,12 @@ import base64
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from daemon_process import CONFIG, DaemonProcess
 from kafka_for_tests import KafkaForTests, Row
 
+from streamlearn.belt.arrow_message import message_of
 from streamlearn.checkpoints.inspect import show
 from streamlearn.events import Reason
 
@@ -57,10 +59,43 @@ BAD: list[tuple[Reason, bytes | None]] = [
 ]
 
 
+def arrow(*events: dict[str, object], compression: str | None = None) -> bytes:
+    return message_of(pa.RecordBatch.from_pylist(list(events)), compression)
+
+
+def fields(**changes: object) -> dict[str, object]:
+    document: dict[str, object] = json.loads(event(**changes))
+    return document
+
+
+# Messages of which nothing is taken, then messages of two events of which the second is rejected.
+BAD_ARROW: list[tuple[Reason, bytes | None]] = [
+    (Reason.TOMBSTONE, None),
+    (Reason.EMPTY, b""),
+    (Reason.OVERSIZED, arrow(fields(c="x" * 9000))),
+    (Reason.OVERSIZED, arrow({"z": "x" * 3_000_000}, compression="zstd")),
+    (Reason.INVALID_ARROW, b'{"id": 1}'),
+    (Reason.INVALID_ARROW, arrow(fields())[:-50]),
+    (Reason.TRAILING_DATA, arrow(fields()) + arrow(fields())),
+    (Reason.WRONG_COLUMN_TYPE, arrow(fields(a="1.5"))),
+    (Reason.WRONG_COLUMN_TYPE, arrow(fields(c=[1]))),
+    (Reason.TOO_MANY_EVENTS, arrow(*[fields()] * 6)),
+    (Reason.MISSING_TIME, arrow(fields(t=...))),
+]
+BAD_ROWS: list[tuple[Reason, dict[str, object]]] = [
+    (Reason.NON_FINITE, fields() | {"a": float("inf")}),
+    (Reason.MISSING_FEATURE, fields(a=None)),
+    (Reason.BAD_LABEL, fields(y=None) | {"y": 2}),
+    (Reason.MISSING_ID, fields(id=None)),
+    (Reason.BAD_TIME, fields(t=10**17)),
+]
+
+
 def test_every_reason_is_covered() -> None:
     learned = {Reason.NON_FINITE_LEARNING, Reason.LEARNER_FAILED}  # the last test
     joined = {Reason.DUPLICATE_ID}  # needs [labels]: tests/property/test_label_join.py
-    assert {reason for reason, _value in BAD} | learned | joined == set(Reason) - {Reason.ACCEPTED}
+    of_both = {reason for reason, _value in BAD} | {reason for reason, _value in BAD_ARROW}
+    assert of_both | learned | joined == set(Reason) - {Reason.ACCEPTED}
 
 
 def mixed() -> list[Row]:
@@ -147,6 +182,47 @@ def test_an_event_without_a_label_is_predicted_and_not_learned(
     assert (summary["events_read"], summary["events_learned"], summary["events_rejected"]) == (80, 40, 0)
     assert model_digest(tmp_path) == untouched
     assert len(kafka.read_back(out)) == 80
+
+
+def test_arrow_messages_and_rows(kafka: KafkaForTests, untouched: str, tmp_path: Path) -> None:
+    topic, dead = kafka.topic(), kafka.topic()
+    rows: list[Row] = []
+    for number, good in enumerate(GOOD):
+        documents = [json.loads(good)]
+        if number < len(BAD_ROWS):
+            bad = BAD_ROWS[number][1]
+            if isinstance(bad["y"], int) and not isinstance(bad["y"], bool):
+                documents[0]["y"] = int(documents[0]["y"])
+            documents.append(bad)
+        rows.append((0, b"good", arrow(*documents), None))
+        if number < len(BAD_ARROW):
+            rows.append((0, b"k", BAD_ARROW[number][1], None))
+    kafka.produce(topic, rows)
+    overrides = [
+        *OVERRIDES,
+        "event.message_bytes_max=8000",
+        f"dead_letters.topic={dead}",
+        "event.format=arrow",
+    ]
+    overrides += ["event.message_events_max=5", "event.unfolded_bytes_max=1000000"]
+    text = CONFIG.format(topic=topic)
+    with DaemonProcess(tmp_path, kafka.bootstrap_servers, text, "--until-end", overrides=overrides) as run:
+        summary = run.summary()
+    assert (summary["events_learned"], summary["events_rejected"]) == (
+        len(GOOD),
+        len(BAD_ARROW) + len(BAD_ROWS),
+    )
+    assert model_digest(tmp_path) == untouched
+    letters = kafka.read_back(dead)
+    whole = [each for each in letters if "streamlearn.row" not in dict(each.headers)]
+    assert [(dict(each.headers)["streamlearn.reason"].decode(), each.value) for each in whole] == [
+        (reason.label, value) for reason, value in BAD_ARROW
+    ]
+    single = [each for each in letters if "streamlearn.row" in dict(each.headers)]
+    for (reason, bad), letter in zip(BAD_ROWS, single, strict=True):
+        headers = {name: text.decode() for name, text in letter.headers}
+        assert (headers["streamlearn.reason"], headers["streamlearn.row"]) == (reason.label, "1")
+        assert pa.ipc.open_stream(letter.value).read_all().to_pylist() == [bad]
 
 
 TOUCHY = """
