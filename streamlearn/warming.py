@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 import pyarrow as pa
 
-from streamlearn.belt.arrow_message import message_of
+from streamlearn.belt.messages.arrow import message_of
 from streamlearn.belt.shard import Shard
 from streamlearn.config import Config
 from streamlearn.events import RAW_SCHEMA
@@ -24,7 +24,7 @@ WARMED = ("compiled", "baseline")
 
 class Decoder(Protocol):
     @property
-    def engine(self) -> Literal["scanner", "msgspec"]: ...
+    def engine(self) -> Literal["scanner", "msgspec", "arrow"]: ...
 
     def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch: ...
 

@@ -1,6 +1,6 @@
 """Arrow messages to typed columns: a message is many events, row i of its batch is its event i.
 
-A message is taken as a whole or rejected as a whole (``arrow_message.py``; a column of a wrong type), and of
+A message is taken as a whole or rejected as a whole (``messages/arrow.py``; a column of a wrong type), and of
 one that is taken, each row is judged by the same rules as a JSON message (``decode_fields.py``). The rows of a
 message share its offset, so they stay together: it is the unit of merging, learning and checkpoints.
 
@@ -17,11 +17,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from streamlearn.belt.arrow_message import clipped, read_message
 from streamlearn.belt.decode import microseconds
 from streamlearn.belt.decode_arrow_columns import Columns, refusal_of, typed_columns
 from streamlearn.belt.decode_exact import Rejected
 from streamlearn.belt.decode_fields import rules
+from streamlearn.belt.messages.arrow import clipped, read_message
 from streamlearn.config import Event, Task
 from streamlearn.events import RAW_SCHEMA, WHOLE, Int_B, event_schema
 
@@ -37,7 +37,7 @@ class ArrowDecoder:
     task
         Decides what a label may be.
 
-    >>> from streamlearn.belt.arrow_message import message_of
+    >>> from streamlearn.belt.messages.arrow import message_of
     >>> decoder = ArrowDecoder(Event(format="arrow", label="late", numeric=("distance",)), "binary")
     >>> batch = pa.RecordBatch.from_pydict({"distance": [1400, 200], "late": [True, None]})
     >>> raw = pa.RecordBatch.from_pydict(

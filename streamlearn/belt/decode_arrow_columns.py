@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from streamlearn.belt.arrow_message import clipped
 from streamlearn.belt.decode_exact import Rejected
 from streamlearn.belt.decode_fields import (
     TEXT_BYTES_MAX,
@@ -24,6 +23,7 @@ from streamlearn.belt.decode_fields import (
     Rule,
     text_token,
 )
+from streamlearn.belt.messages.arrow import clipped
 from streamlearn.events import Bool_B, Float_B, Int_B, Reason
 
 Columns = dict[str, pa.Array]

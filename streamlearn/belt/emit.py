@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from streamlearn.belt.arrow_message import message_of_row
 from streamlearn.belt.emit_kernels import FIXED_BYTES, Byte_N, write_records
+from streamlearn.belt.messages.arrow import message_of_row
 from streamlearn.belt.shard import Outcome
 from streamlearn.contracts import DeadLetter
 from streamlearn.emission import Records

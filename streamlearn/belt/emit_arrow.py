@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamlearn.belt.arrow_message import message_of
+from streamlearn.belt.messages.arrow import message_of
 from streamlearn.belt.shard import Outcome
 from streamlearn.emission import Records
 from streamlearn.events import ROW, Int_B, Predictions

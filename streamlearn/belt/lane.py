@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from streamlearn.belt.intake import Portion
 from streamlearn.belt.merge import BEFORE_ALL_TIME_US, TimeMerge
-from streamlearn.belt.messages import whole_messages
+from streamlearn.belt.messages.ends import whole_messages
 from streamlearn.belt.shard import Shard
 from streamlearn.contracts import Snapshot
 from streamlearn.emission import Emission, Outbox

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from streamlearn.belt.messages import last_of_message
+from streamlearn.belt.messages.ends import last_of_message
 from streamlearn.events import LAST, Int_B, Reason, TopicPartition
 
 BEFORE_ALL_TIME_US = np.iinfo(np.int64).min

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from streamlearn.belt.emit import dead_letters, prediction_records
 from streamlearn.belt.emit_arrow import prediction_batches
-from streamlearn.belt.messages import ends_with_message
+from streamlearn.belt.messages.ends import ends_with_message
 from streamlearn.belt.shard import Outcome
 from streamlearn.contracts import DeadLetterSink, PredictionSink
 from streamlearn.emission import Covered, Emission, Records

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from streamlearn.belt.messages import ends_of_messages
+from streamlearn.belt.messages.ends import ends_of_messages
 from streamlearn.belt.rejecting import rejected
 from streamlearn.belt.stations import (
     CategoryStation,

@@ -38,6 +38,7 @@ class _Found:
                 "topic": newest.topic,
                 "partition": newest.partition,
                 "offset": newest.offset,
+                "row": newest.row,
                 "detail": newest.detail,
                 "value": sample_of(newest.value),
             },
@@ -75,6 +76,7 @@ def print_letters(config: Config, reason: str | None, *, as_json: bool) -> None:
     for row in rows:
         newest = row["newest"]
         at = f"{newest['topic']}[{newest['partition']}] {newest['offset']}"
+        at += "" if newest["row"] is None else f" row {newest['row']}"
         value = "(tombstone)" if newest["value"] is None else newest["value"]
         table.add_row(*map(Text, (row["reason"], f"{row['count']:,}", at, newest["detail"], value)))
     total = sum(row["count"] for row in rows)
@@ -86,8 +88,9 @@ def print_letters(config: Config, reason: str | None, *, as_json: bool) -> None:
 def resend(config: Config, reason: str | None, *, dry_run: bool) -> dict[str, Any]:
     """Write the bytes of rejected events to the topics that they came from, at their ends.
 
-    Each is a new event to the stream, with key and bytes as they were. The letters stay where they are, so
-    what is sent twice is learned twice: it is for once, after what was wrong has been mended.
+    Each is a new event to the stream, with key and bytes as they were; of a message of many events, what was
+    rejected in it is a message by itself. The letters stay where they are, so what is sent twice is learned
+    twice: it is for once, after what was wrong has been mended.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from streamlearn.belt.arrow_message import message_of
+from streamlearn.belt.messages.arrow import message_of
 from streamlearn.connectors.admin import Record, create_topic, produce_lines
 from streamlearn.environment import Environment
 from streamlearn.errors import SourceError

@@ -17,15 +17,15 @@ from streamlearn.errors import DeadLetterError
 
 
 def distinct(letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
-    """Yield the first letter of each event.
+    """Yield the first letter of each event; of a message of many, each of its events is one.
 
     >>> letter = DeadLetter("t", 0, 7, "tombstone", "", None, None)
     >>> len(list(distinct([letter, letter])))
     1
     """
-    seen: set[tuple[str, int, int]] = set()
+    seen: set[tuple[str, int, int, int | None]] = set()
     for letter in letters:
-        event = (letter.topic, letter.partition, letter.offset)
+        event = (letter.topic, letter.partition, letter.offset, letter.row)
         if event not in seen:
             seen.add(event)
             yield letter
@@ -72,4 +72,5 @@ def _of_line(line: dict[str, object]) -> DeadLetter:
         text("detail"),
         data("key_base64"),
         data("value_base64"),
+        int(text("row")) if HEADER_PREFIX + "row" in line else None,
     )

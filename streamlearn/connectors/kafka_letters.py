@@ -88,6 +88,8 @@ def _letter(message: Message) -> DeadLetter | None:
             headers[name.removeprefix(HEADER_PREFIX)] = text
     try:
         place = headers["topic"], int(headers["partition"]), int(headers["offset"])
-        return DeadLetter(*place, headers["reason"], headers["detail"], message.key(), message.value())
+        row = int(headers["row"]) if "row" in headers else None
+        why = headers["reason"], headers["detail"]
+        return DeadLetter(*place, *why, message.key(), message.value(), row)
     except (KeyError, ValueError):
         return None

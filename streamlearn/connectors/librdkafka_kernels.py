@@ -1,4 +1,4 @@
-"""Kernels over batches of librdkafka's messages: their fields as columns, their bytes as one buffer, and back.
+"""Kernels over a batch of librdkafka's messages: their fields as columns, their bytes as one buffer.
 
 They run without the GIL and touch no Python object. What they are given are addresses: of messages
 (``rd_kafka_message_t``) that the caller owns, and of librdkafka's own functions. Addresses are int64 here:
@@ -39,101 +39,76 @@ ABSENT: Final = -1
 SPARE_BYTES: Final = 16
 
 Byte_N = npt.NDArray[np.uint8]
-_INT64, _INT32, _BYTES = ir.IntType(64), ir.IntType(32), cgutils.voidptr_t
+INT64_TYPE, INT32_TYPE, BYTES_TYPE = ir.IntType(64), ir.IntType(32), cgutils.voidptr_t
 
 
 # Numba's own type of it does not know that kernels call it without the context.
-_intrinsic = cast("Callable[[Callable[..., Any]], Any]", intrinsic)
+typed_intrinsic = cast("Callable[[Callable[..., Any]], Any]", intrinsic)
 
 
-@_intrinsic
+@typed_intrinsic
 def _int64_at(_context: Any, _address: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.load(builder.inttoptr(arguments[0], _INT64.as_pointer()))
+        return builder.load(builder.inttoptr(arguments[0], INT64_TYPE.as_pointer()))
 
     return types.int64(types.int64), generate
 
 
-@_intrinsic
+@typed_intrinsic
 def _int32_at(_context: Any, _address: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.load(builder.inttoptr(arguments[0], _INT32.as_pointer()))
+        return builder.load(builder.inttoptr(arguments[0], INT32_TYPE.as_pointer()))
 
     return types.int32(types.int64), generate
 
 
-@_intrinsic
+@typed_intrinsic
 def _copy(_context: Any, _target: Any, _source: Any, _count: Any) -> Any:
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         target, source, count = arguments
-        target, source = builder.inttoptr(target, _BYTES), builder.inttoptr(source, _BYTES)
+        target, source = builder.inttoptr(target, BYTES_TYPE), builder.inttoptr(source, BYTES_TYPE)
         cgutils.raw_memcpy(builder, target, source, count, 1)  # type: ignore[no-untyped-call]
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-@_intrinsic
+@typed_intrinsic
 def _timestamp_of(_context: Any, _function: Any, _message: Any) -> Any:
     """Call ``int64_t rd_kafka_message_timestamp(message, NULL)``."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        function_type = ir.FunctionType(_INT64, (_BYTES, _BYTES))
+        function_type = ir.FunctionType(INT64_TYPE, (BYTES_TYPE, BYTES_TYPE))
         function = builder.inttoptr(arguments[0], function_type.as_pointer())
-        return builder.call(function, (builder.inttoptr(arguments[1], _BYTES), _BYTES(None)))
+        return builder.call(function, (builder.inttoptr(arguments[1], BYTES_TYPE), BYTES_TYPE(None)))
 
     return types.int64(types.int64, types.int64), generate
 
 
-@_intrinsic
+@typed_intrinsic
 def _consume(_context: Any, _function: Any, _queue: Any, _wait_ms: Any, _messages: Any, _count: Any) -> Any:
     """Call ``ssize_t rd_kafka_consume_batch_queue(queue, wait_ms, messages, count)``."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address, queue, wait_ms, messages, count = arguments
-        function_type = ir.FunctionType(_INT64, (_BYTES, _INT32, _BYTES, _INT64))
+        function_type = ir.FunctionType(INT64_TYPE, (BYTES_TYPE, INT32_TYPE, BYTES_TYPE, INT64_TYPE))
         function = builder.inttoptr(address, function_type.as_pointer())
-        queue, messages = builder.inttoptr(queue, _BYTES), builder.inttoptr(messages, _BYTES)
-        return builder.call(function, (queue, builder.trunc(wait_ms, _INT32), messages, count))
+        queue, messages = builder.inttoptr(queue, BYTES_TYPE), builder.inttoptr(messages, BYTES_TYPE)
+        return builder.call(function, (queue, builder.trunc(wait_ms, INT32_TYPE), messages, count))
 
     return types.int64(types.int64, types.int64, types.int64, types.int64, types.int64), generate
 
 
-@_intrinsic
+@typed_intrinsic
 def _free(_context: Any, _function: Any, _message: Any) -> Any:
     """Call ``void rd_kafka_message_destroy(message)``."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        function = builder.inttoptr(arguments[0], ir.FunctionType(ir.VoidType(), (_BYTES,)).as_pointer())
-        builder.call(function, (builder.inttoptr(arguments[1], _BYTES),))
+        function = builder.inttoptr(arguments[0], ir.FunctionType(ir.VoidType(), (BYTES_TYPE,)).as_pointer())
+        builder.call(function, (builder.inttoptr(arguments[1], BYTES_TYPE),))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
-
-
-@_intrinsic
-def _produce(
-    _context: Any,
-    _function: Any,
-    _topic: Any,
-    _flags: Any,
-    _value: Any,
-    _value_bytes: Any,
-    _key: Any,
-    _key_bytes: Any,
-) -> Any:
-    """Call ``int rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, flags, value, ..., key, ..., NULL)``."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        address, topic, flags, value, value_bytes, key, key_bytes = arguments
-        kinds = (_BYTES, _INT32, _INT32, _BYTES, _INT64, _BYTES, _INT64, _BYTES)
-        function = builder.inttoptr(address, ir.FunctionType(_INT32, kinds).as_pointer())
-        topic, value, key = (builder.inttoptr(each, _BYTES) for each in (topic, value, key))
-        partition, flags = _INT32(-1), builder.trunc(flags, _INT32)
-        call = (topic, partition, flags, value, value_bytes, key, key_bytes, _BYTES(None))
-        return builder.call(function, call)
-
-    return types.int32(*(types.int64,) * 7), generate
 
 
 class Fields(NamedTuple):
@@ -275,40 +250,3 @@ def _gather(
             key_end += count
         due += 1
         value_ends[due], key_ends[due] = value_end, key_end
-
-
-@kernel
-def produce(
-    function: int,
-    topic: int,
-    flags: int,
-    key_ends: Int_B,
-    keys: int,
-    is_key_B: Bool_B,
-    value_ends: Int_B,
-    values: int,
-    is_value_B: Bool_B,
-    start: int,
-) -> int:
-    """Queue rows from ``start`` on, up to the first that is not taken; return its number, B where all were.
-
-    ``rd_kafka_last_error`` then says why. In order and one by one: ``rd_kafka_produce_batch`` costs the same
-    (measured), and goes on behind a message for which the queue was full.
-
-    Parameters
-    ----------
-    function
-        Address of ``rd_kafka_produce``.
-    topic
-        Address of a topic handle.
-    keys, values
-        Where their bytes lie; the first of row i is ``keys + key_ends[i]``.
-    """
-    for row in range(start, len(is_value_B)):
-        value = values + value_ends[row] if is_value_B[row] else 0
-        key = keys + key_ends[row] if is_key_B[row] else 0
-        value_bytes = value_ends[row + 1] - value_ends[row] if value else 0
-        key_bytes = key_ends[row + 1] - key_ends[row] if key else 0
-        if _produce(function, topic, flags, value, value_bytes, key, key_bytes) != 0:
-            return row
-    return len(is_value_B)

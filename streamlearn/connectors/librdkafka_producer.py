@@ -24,7 +24,6 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 from numba.core.errors import NumbaError
 
-from streamlearn.connectors import librdkafka_kernels as kernels
 from streamlearn.connectors.kafka_producers import DeliveryReport, Headers
 from streamlearn.connectors.kafka_settings import Settings
 from streamlearn.connectors.librdkafka import (
@@ -41,6 +40,7 @@ from streamlearn.connectors.librdkafka import (
     partition_list,
 )
 from streamlearn.connectors.librdkafka_layout import check_layout
+from streamlearn.connectors.librdkafka_produce_kernels import produce
 from streamlearn.events import Bool_B, Int_B, TopicPartition
 
 PURGE_IN_FLIGHT: Final = 0x2  # RD_KAFKA_PURGE_F_INFLIGHT
@@ -151,7 +151,7 @@ class ColumnProducer:
             return start
         key_ends, keys_at, is_key_B = _bytes_of(keys)
         value_ends, values_at, is_value_B = _bytes_of(values)
-        return kernels.produce(
+        return produce(
             self._produce_function,
             self._topic(topic),
             COPY_PAYLOAD,

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from daemon_process import CONFIG, DaemonProcess
 from kafka_for_tests import KafkaForTests
+
+from streamlearn.belt.messages.arrow import message_of
 
 pytestmark = pytest.mark.kafka
 
@@ -70,3 +73,38 @@ def test_rejected_events_are_told_and_sent_again(
         name="anew",
     ) as daemon:
         assert daemon.summary()["events_learned"] == 8
+
+
+@pytest.mark.parametrize("to_topic", [True, False], ids=["topic", "file"])
+def test_events_of_one_arrow_message_are_sent_again_each_by_itself(
+    kafka: KafkaForTests, tmp_path: Path, to_topic: bool
+) -> None:
+    topic, letters = kafka.topic(2), kafka.topic()
+    events = [
+        {"id": None if n in (1, 3) else n, "n": n, "t": 1000 + n, "a": 1.5, "b": 2.5, "c": "x", "y": True}
+        for n in range(5)
+    ]
+    kafka.produce(topic, [(1, b"key", message_of(pa.RecordBatch.from_pylist(events)), 1000)])
+    text = CONFIG.format(topic=topic)
+    text += f'[dead_letters]\ntopic = "{letters}"\n' if to_topic else '[dead_letters]\npath = "dead.jsonl"\n'
+    overrides = ["event.format=arrow", *([] if to_topic else [f"dead_letters.path={tmp_path}/dead.jsonl"])]
+    with DaemonProcess(tmp_path, kafka.bootstrap_servers, text, "--until-end", overrides=overrides) as daemon:
+        assert daemon.summary()["events_rejected"] == 2
+
+    done = command(tmp_path, kafka.bootstrap_servers, "ls", "run.toml", "--json")
+    [told] = json.loads(done.stdout)["reasons"]
+    assert (told["reason"], told["count"], told["newest"]["row"]) == ("missing_id", 2, 3)
+    assert "row 3" in command(tmp_path, kafka.bootstrap_servers, "ls", "run.toml").stdout
+
+    done = command(tmp_path, kafka.bootstrap_servers, "resend", "run.toml", "--json")
+    assert json.loads(done.stdout)["sent"] == 2
+    _, *again = sorted(kafka.read_back(topic), key=lambda record: record.offset)
+    assert [(record.partition, record.key) for record in again] == [(1, b"key")] * 2
+    rows = [pa.ipc.open_stream(record.value).read_all().to_pylist() for record in again]
+    assert rows == [[events[1]], [events[3]]]
+
+    mended = [*overrides, "event.id=n", f"checkpoint.path={tmp_path}/anew", f"source.kafka.group_id={topic}-anew"]
+    with DaemonProcess(
+        tmp_path, kafka.bootstrap_servers, text, "--until-end", overrides=mended, name="anew"
+    ) as daemon:
+        assert daemon.summary()["events_learned"] == 7

@@ -1,4 +1,7 @@
-"""Transactions on Apache Kafka: what a read_committed reader (the other client) sees, whatever happens meanwhile."""
+"""Transactions on Apache Kafka: what a read_committed reader (the other client) sees, whatever happens meanwhile.
+
+All of it holds for both ways into librdkafka (connectors/kafka_producers.py).
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ from streamlearn.connectors.kafka_member import KafkaMember
 from streamlearn.connectors.kafka_outbox import KafkaOutbox
 from streamlearn.connectors.kafka_outbox_settings import OutboxSettings
 from streamlearn.connectors.kafka_outboxes import make_outbox
+from streamlearn.connectors.kafka_producers import KafkaProducer, RecordProducer, open_producer
+from streamlearn.connectors.librdkafka_producer import ColumnProducer
 from streamlearn.connectors.local_broker import LocalBroker
 from streamlearn.contracts import Assigned, DeadLetter, Revoked
 from streamlearn.emission import Emission
@@ -36,6 +41,21 @@ pytestmark = pytest.mark.kafka
 
 OPEN_SECONDS = 20.0
 FLUSH_SECONDS = 20.0
+
+
+@pytest.fixture(params=["columns", "produce"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test once with each way into librdkafka; it fails where the other was taken."""
+    kinds: set[type] = set()  # and not the handles: each goes with its last reference
+
+    def connect(*arguments: Any, **named: Any) -> KafkaProducer:
+        made = open_producer(*arguments, **named, way=request.param)
+        kinds.add(type(made))
+        return made
+
+    monkeypatch.setattr("streamlearn.connectors.kafka_outboxes.open_producer", connect)
+    yield
+    assert kinds == {ColumnProducer if request.param == "columns" else RecordProducer}
 
 
 class Place:
@@ -366,6 +386,20 @@ def test_more_than_fits_waits_and_arrives_in_order(place: Place) -> None:
     assert outbox.flush(FLUSH_SECONDS)
     assert place.seen() == values
     assert place.told["committed"] >= 12
+
+
+def test_more_than_the_queue_takes_is_one_transaction_in_order(kafka: Any) -> None:
+    place = Place(kafka, **{"queue.buffering.max.messages": "7"})
+    try:
+        outbox = place.outbox(replace(place.settings, commit_seconds=3600.0))
+        outbox.open(OPEN_SECONDS)
+        values = [b"%d" % n for n in range(200)]
+        outbox.send(place.emission(*values, upto=200))
+        assert outbox.flush(FLUSH_SECONDS)
+        assert place.seen() == values
+        assert outbox.transactions_committed == 1
+    finally:
+        place.close()
 
 
 def test_the_journal_is_read_back_from_any_place(place: Place) -> None:

@@ -11,7 +11,7 @@ import pytest
 from daemon_process import CONFIG, DaemonProcess
 from kafka_for_tests import KafkaForTests, Row
 
-from streamlearn.belt.arrow_message import message_of
+from streamlearn.belt.messages.arrow import message_of
 from streamlearn.checkpoints.inspect import show
 from streamlearn.events import Reason
 

@@ -37,12 +37,8 @@ WIRING = {
     "report": {"belt", "console"},
     "daemon": {"assemble", "belt", "console", "report"},
 }
-STATION_HELPERS = {
-    "metrics",
-    "decode",
-    "scan",
-    "scores",
-}  # a station's own further files begin with its name or these
+# A station's own further files begin with its name or these.
+STATION_HELPERS = {"metrics", "decode", "scan", "scores", "messages"}
 
 
 def modules() -> list[Path]:

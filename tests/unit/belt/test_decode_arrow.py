@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamlearn.belt.arrow_message import message_of, message_of_row
 from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.decode_arrow import ArrowDecoder
+from streamlearn.belt.messages.arrow import message_of, message_of_row
 from streamlearn.config import Event
 from streamlearn.events import RAW_SCHEMA, Reason
 

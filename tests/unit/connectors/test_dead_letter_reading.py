@@ -15,6 +15,9 @@ LETTERS = [
     DeadLetter("t", 0, 7, "tombstone", "", b"k", None),
     DeadLetter("t", 3, 2**40, "invalid_utf8", "byte 1", None, bytes(range(256))),
     DeadLetter("t", 0, 8, "empty", 'a "quoted"\nline', b"\xff\x00", b""),
+    # Of one message of many events: two of its events, which are two letters.
+    DeadLetter("t", 0, 9, "bad_label", "", None, b"one row", 0),
+    DeadLetter("t", 0, 9, "bad_label", "", None, b"another row", 12),
 ]
 
 
@@ -50,4 +53,4 @@ def test_no_file_is_an_error_with_a_remedy(tmp_path: Path) -> None:
 
 
 def test_a_letter_kept_twice_is_one() -> None:
-    assert list(distinct([*LETTERS, LETTERS[0]])) == LETTERS
+    assert list(distinct([*LETTERS, LETTERS[0], LETTERS[-1]])) == LETTERS

@@ -1,0 +1,1 @@
+"""Messages that hold more than one event: where they end, and what they are in Arrow."""
