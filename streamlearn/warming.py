@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from streamlearn.belt.messages.arrow import message_of
+from streamlearn.belt.sending import RECORDS
 from streamlearn.belt.shard import Shard
 from streamlearn.config import Config
 from streamlearn.events import RAW_SCHEMA
@@ -50,8 +51,10 @@ def warm_up(config: Config, decoder: Decoder, probe: Shard, telemetry: Telemetry
         telemetry.kernels_compiling()
     learners = [each for each in probe.parts.learners if each.engine in WARMED]
     probe.parts = replace(probe.parts, learners=learners)
-    for _outcome in probe.advance(decoder.decode(_made_up(config))):
-        pass
+    for outcome in probe.advance(decoder.decode(_made_up(config))):
+        if config.predictions is not None:
+            for _records in RECORDS[config.predictions.format](outcome, config.stream.name, ("made-up",)):
+                pass  # as they would leave; they go nowhere
     telemetry.kernels_ready(decoder.engine, time.perf_counter() - began, cold=cold)
 
 

@@ -21,6 +21,7 @@ from streamlearn.emission import Records
 from streamlearn.events import ROW, WHOLE, Bool_B, Code_B, Float_B, Int_B, Predictions, Reason
 
 _NO_ROWS: Code_B = np.zeros(0, np.int32)
+_NO_ROWS.setflags(write=False)  # as Arrow's columns are: a kernel is compiled for either
 
 
 class _Texts(NamedTuple):

@@ -24,7 +24,7 @@ from streamlearn.events import Bool_B, Predictions, TopicPartition
 Offsets = Mapping[TopicPartition, int]
 PredictionsFormat = Literal["json", "arrow"]
 
-_RECORDS: Mapping[PredictionsFormat, Callable[[Outcome, str, tuple[str, ...]], Iterable[Records]]] = {
+RECORDS: Mapping[PredictionsFormat, Callable[[Outcome, str, tuple[str, ...]], Iterable[Records]]] = {
     "json": prediction_records,
     "arrow": prediction_batches,
 }
@@ -59,7 +59,7 @@ def emission_of(
             return None
     predictions: list[Records] = []
     if predicts is not None:
-        predictions += _RECORDS[predicts](outcome, stream, topics)
+        predictions += RECORDS[predicts](outcome, stream, topics)
     letters = dead_letters(outcome, topics) if outcome.events_rejected else []
     return Emission(predictions, letters, dict(next_offsets), tuple(cuts))
 

@@ -26,6 +26,9 @@ time = "time"
 id = "id"
 numeric = ["number"]
 categorical = ["word"]
+[predictions]
+topic = "predictions"
+delivery = "at_least_once"
 """
 _MODEL = """
 [[models]]
@@ -60,7 +63,7 @@ def compile_kernels() -> dict[str, Any]:
         models = (_MODEL.format(number=n, pipeline=each) for n, each in enumerate(pipelines))
         config = parse(_CONFIG.format(task=task) + "".join(models), [], {})
         _warm(config)
-    _open_c_door()
+    _open_c_doors()
     folder = kernels_folder()
     return {
         "folder": str(folder),
@@ -74,9 +77,12 @@ def _warm(config: Config) -> None:
     warm_up(config, decoder, shard_factory(config)("compile", {}), Telemetry())
 
 
-def _open_c_door() -> None:
-    """Compile what reads librdkafka's messages, by opening a reader that asks nobody."""
+def _open_c_doors() -> None:
+    """Compile what reads and writes librdkafka's messages, by opening a reader and a producer that ask nobody."""
     from streamlearn.config import KafkaSource
+    from streamlearn.connectors.kafka_producers import open_producer
     from streamlearn.connectors.kafka_reader import KafkaReader
+    from streamlearn.connectors.kafka_settings import producer_settings
 
     KafkaReader(KafkaSource(bootstrap_servers="127.0.0.1:1", topics=("t",), group_id="g")).close()
+    open_producer(producer_settings("127.0.0.1:1", {}), lambda _error, _record: None)

@@ -127,6 +127,7 @@ class ColumnProducer:
         library = self._library = librdkafka()
         try:
             check_layout(library)
+            _compile()
         except NumbaError as error:
             raise NoCBatches(f"the kernels cannot be compiled: {error}") from error
         self._produce_function = address_of(library.rd_kafka_produce)
@@ -284,6 +285,12 @@ def _bytes_of(column: pa.LargeBinaryArray) -> tuple[Int_B, int, Bool_B]:
     # What has no bytes has an address, too: else it would be null.
     at = data.address if data is not None and data.size else ends.address
     return end_B, at, column.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _compile() -> None:
+    """Compile the kernel, or load it, before a record waits for it: of one row, those behind it are none."""
+    one = _bytes_of(pa.array([b""], pa.large_binary()))
+    produce(0, 0, COPY_PAYLOAD, *one, *one, 1)
 
 
 def _milliseconds(seconds: float) -> int:
