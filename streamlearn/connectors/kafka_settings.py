@@ -223,9 +223,10 @@ def producer_settings(bootstrap_servers: str, properties: Mapping[str, str]) -> 
         # No record ever expires: an outage fills the queue, and a full queue makes the belt wait.
         "message.timeout.ms": 0,
         "queue.buffering.max.kbytes": 64 * 1024,
-        "delivery.report.only.error": True,
         **client_settings(bootstrap_servers, properties),
         **_without(properties, CONSUMER_ONLY),
+        # Python is called for what failed, and for no record that arrived.
+        "delivery.report.only.error": True,
         "bootstrap.servers": bootstrap_servers,
         "enable.idempotence": True,
         "acks": "all",
