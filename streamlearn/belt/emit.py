@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streamlearn.belt.emit_kernels import FIXED_BYTES, Byte_N, write_records
 from streamlearn.belt.messages.arrow import message_of_row
@@ -118,7 +119,11 @@ def _flat(said: Predictions, share_BC: Float_B | None) -> Float_B:
 
 def _numbers(number_B: Float_B) -> _Texts:
     """Each number as text; not there where JSON has no such number."""
-    return _texts_of(pa.array(number_B, mask=~np.isfinite(number_B)).cast(pa.large_string()))
+    texts = pa.array(number_B, mask=~np.isfinite(number_B)).cast(pa.large_string())
+    minus_zero_B = np.signbit(number_B) & (number_B == 0)
+    if minus_zero_B.any():  # Arrow writes -0, which who reads integers as such reads as 0
+        texts = pc.if_else(pa.array(minus_zero_B), pa.scalar("-0.0", pa.large_string()), texts)
+    return _texts_of(texts)
 
 
 def _texts(texts: Sequence[str]) -> _Texts:

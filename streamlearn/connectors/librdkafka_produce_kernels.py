@@ -30,7 +30,16 @@ def _produce(
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address, topic, flags, value, value_bytes, key, key_bytes = arguments
-        kinds = (BYTES_TYPE, INT32_TYPE, INT32_TYPE, BYTES_TYPE, INT64_TYPE, BYTES_TYPE, INT64_TYPE, BYTES_TYPE)
+        kinds = (
+            BYTES_TYPE,
+            INT32_TYPE,
+            INT32_TYPE,
+            BYTES_TYPE,
+            INT64_TYPE,
+            BYTES_TYPE,
+            INT64_TYPE,
+            BYTES_TYPE,
+        )
         function = builder.inttoptr(address, ir.FunctionType(INT32_TYPE, kinds).as_pointer())
         topic, value, key = (builder.inttoptr(each, BYTES_TYPE) for each in (topic, value, key))
         partition, flags = INT32_TYPE(-1), builder.trunc(flags, INT32_TYPE)

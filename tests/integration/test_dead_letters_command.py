@@ -103,7 +103,12 @@ def test_events_of_one_arrow_message_are_sent_again_each_by_itself(
     rows = [pa.ipc.open_stream(record.value).read_all().to_pylist() for record in again]
     assert rows == [[events[1]], [events[3]]]
 
-    mended = [*overrides, "event.id=n", f"checkpoint.path={tmp_path}/anew", f"source.kafka.group_id={topic}-anew"]
+    mended = [
+        *overrides,
+        "event.id=n",
+        f"checkpoint.path={tmp_path}/anew",
+        f"source.kafka.group_id={topic}-anew",
+    ]
     with DaemonProcess(
         tmp_path, kafka.bootstrap_servers, text, "--until-end", overrides=mended, name="anew"
     ) as daemon:

@@ -70,7 +70,7 @@ def test_a_full_queue_takes_what_it_can_in_order(way: Way) -> None:
     # Who is connected to and says nothing: of one that refuses, each refusal is counted among what waits.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = producer_settings(
-            "127.0.0.1:%d" % silent.getsockname()[1], {"queue.buffering.max.messages": "10"}
+            f"127.0.0.1:{silent.getsockname()[1]}", {"queue.buffering.max.messages": "10"}
         )
         made = open_producer(settings, reports.note, way=way)
         values = column([b"%d" % n for n in range(30)])

@@ -20,7 +20,9 @@ STREAM, TOPICS, MODEL = "a-stream", ("first", "the.second_1"), "a_model-1"
 TIME_US = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)  # of the years 1 to 9999
 NUMBERS = st.one_of(
     st.floats(),  # subnormals, infinities and NaN among them
-    st.sampled_from([-0.0, 5e-324, -2.2250738585072011e-308, 1.7976931348623157e308, 2.0**53, 0.1, 1e22, 1e-7]),
+    st.sampled_from(
+        [-0.0, 5e-324, -2.2250738585072011e-308, 1.7976931348623157e308, 2.0**53, 0.1, 1e22, 1e-7]
+    ),
     st.integers(-(2**63), 2**63).map(float),
 )
 # Surrogates are no text: a decoder takes none.
@@ -86,7 +88,9 @@ def written(case: dict[str, Any]) -> list[bytes]:
     ]
     # A slice, so that the first row does not begin at the first byte.
     schema = event_schema((), (), real_label=False, many=many)
-    events = pa.RecordBatch.from_pylist([rows[0]] * case["sliced"] + rows, schema=schema).slice(case["sliced"])
+    events = pa.RecordBatch.from_pylist([rows[0]] * case["sliced"] + rows, schema=schema).slice(
+        case["sliced"]
+    )
     none = np.zeros((count, 0))
     examples = Examples(
         Features((), none, none.astype(bool), ()), np.zeros(count, np.int32), np.zeros(count, bool), ()
