@@ -19,7 +19,7 @@ from streamlearn.belt.messages.ends import ends_with_message
 from streamlearn.belt.shard import Outcome
 from streamlearn.contracts import DeadLetterSink, PredictionSink
 from streamlearn.emission import Covered, Emission, Records
-from streamlearn.events import Bool_B, Predictions, TopicPartition
+from streamlearn.events import Bool_B, TopicPartition
 
 Offsets = Mapping[TopicPartition, int]
 PredictionsFormat = Literal["json", "arrow"]
