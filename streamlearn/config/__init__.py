@@ -93,6 +93,10 @@ class Config(Section):
             raise ValueError(
                 "[labels] has no anomaly task: its detectors learn events before there is a label"
             )
+        if event.format == "arrow":
+            raise ValueError(
+                "event.format = 'arrow' has no [labels] yet: write the events as JSON, or let labels ride in them"
+            )
         if event.id is None:
             raise ValueError("[labels] needs event.id: a label names its event by it")
         if event.label is not None:

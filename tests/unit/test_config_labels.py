@@ -47,6 +47,7 @@ def test_both_topics_are_read_and_only_what_is_learned_by_is_state() -> None:
     ("overrides", "rule"),
     [
         (["labels.wait=soon"], "is no duration"),
+        (["event.format=arrow"], "has no [labels] yet"),
         (["labels.wait=0"], "wait must be more than nothing"),
         (["event.label=late"], "two sources of one label"),
         (["stream.task=anomaly"], "no anomaly task"),
