@@ -22,10 +22,10 @@ from streamlearn.belt.features import FeatureBuilder
 from streamlearn.belt.guard import GuardedShard
 from streamlearn.belt.intake import Intake
 from streamlearn.belt.labels.decoding import TopicDecoder, label_contract, settled_by_default
+from streamlearn.belt.labels.guarded import SelfGuardedShard
 from streamlearn.belt.labels.join import LabelJoin
 from streamlearn.belt.labels.kept import KeptEvents
 from streamlearn.belt.labels.layout import Layout
-from streamlearn.belt.labels.shard import JoiningShard
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.parts import Parts
 from streamlearn.belt.scores.scoreboard import Scoreboard
@@ -39,6 +39,7 @@ from streamlearn.contracts import Learner, Membership, Reader, Segments
 from streamlearn.environment import Environment
 from streamlearn.events import TopicPartition
 from streamlearn.learners.baseline import baselines
+from streamlearn.learners.undoing import check_takes_weights
 from streamlearn.outlets import make_outlets
 from streamlearn.telemetry import Telemetry
 from streamlearn.warming import is_quick, warm_up
@@ -139,13 +140,16 @@ def shard_factory(
     def new_shard(name: str, next_offsets: Mapping[TopicPartition, int]) -> Shard:
         task = config.stream.task
         models = [make_learner(model, config) for model in config.models]
+        if config.labels is not None and config.labels.on_late_label == "correct":
+            for model in models:
+                check_takes_weights(model)
         trivial = baselines(task)
         learners = [*models, *trivial]
         classes, join = ClassIndex(config.event, task), None
         make: Callable[..., Shard] = GuardedShard
         if config.labels is not None:
             classes, join = _join(config, config.labels, len(learners), segments(name))
-            make = partial(JoiningShard, label_topic=config.labels.topic)
+            make = partial(SelfGuardedShard, label_topic=config.labels.topic)
         parts = ShardParts(
             classes=classes,
             features=FeatureBuilder(config.event),

@@ -191,12 +191,17 @@ class Examples:
     regression); where ``labelled_B`` is False it means nothing. ``classes`` is append-only over a
     shard's life: an index once given never changes its meaning. ``classes`` already holds every class
     of this batch, so a learner must not take a class to be known before it has learned from it.
+
+    ``undone_B`` says where the same event was learned before, with another class than its own: the index of that
+    class (NO_LABEL: of no such event; None: there is none in the batch). Such an example is learned with the weight
+    that undoes this in expectation (docs/labels.md). Only learners that were checked for it are given any.
     """
 
     features: Features
     target_B: Code_B | Float_B
     labelled_B: Bool_B
     classes: tuple[Label, ...]
+    undone_B: Code_B | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -208,6 +213,7 @@ class Examples:
             self.target_B[start:stop],
             self.labelled_B[start:stop],
             self.classes,
+            None if self.undone_B is None else self.undone_B[start:stop],
         )
 
 

@@ -261,7 +261,7 @@ METRICS: tuple[Metric, ...] = (
         "streamlearn_waited_events_total",
         "counter",
         "Events that wait for a label no longer, by why: it came (resolved), it did not and the event was dropped "
-        "(expired) or learned with labels.on_expiry (defaulted).",
+        "(expired) or learned with labels.on_expiry (defaulted), or that would have ruined a model (default_refused).",
         "events",
         ("outcome",),
     ),

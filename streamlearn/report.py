@@ -376,9 +376,8 @@ def label_figures(shards: Sequence[Shard]) -> dict[str, Any]:
     """
     joining = [shard for shard in shards if isinstance(shard, JoiningShard)]
     pending = sum(shard.events_pending for shard in joining)
-    resolved = sum(
-        shard.counters["events_resolved"] + shard.counters["labels_late_learned"] for shard in joining
-    )
+    came = ("events_resolved", "labels_late_learned", "labels_late_corrected")
+    resolved = sum(shard.counters[name] for shard in joining for name in came)
     events = sum(shard.counters["events_unlabelled"] for shard in joining)
     delays = sum((shard.join.delays for shard in joining), np.zeros(DELAYS_SIZE, np.int64))
     quantiles = delay_quantiles(delays, list(DELAY_QUANTILES.values()))

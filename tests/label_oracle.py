@@ -32,7 +32,7 @@ class Rules:
     early_wait: int
     early_max: int
     default: bool | None = None
-    learns_late: bool = False
+    on_late_label: str = "ignore"
     learns_corrections: bool = False
 
 
@@ -58,7 +58,7 @@ class Oracle:
     kept: dict[str, _Event] = field(default_factory=dict)
     in_order: list[_Event] = field(default_factory=list)
     early: list[_Early] = field(default_factory=list)
-    # What is done: ("predict" | "judge" | "learn", the event's number, the label).
+    # What is done: ("predict" | "judge" | "learn" | "correct", the event's number, the label).
     done: list[tuple[str, int, bool | None]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     rejected: list[int] = field(default_factory=list)  # rows whose id another event has
@@ -137,12 +137,16 @@ class Oracle:
                 self.done.append(("learn", event.number, label))
             else:
                 self.counts["labels_correction_ignored"] += 1
-        elif self.rules.learns_late:
+        elif self.rules.on_late_label == "ignore":
+            self.counts["labels_late_ignored"] += 1
+        elif event.state == "defaulted" and self.rules.on_late_label == "correct":
+            self.done.append(("correct", event.number, label))
+            event.state, event.label = "resolved", label
+            self.counts["labels_late_corrected"] += 1
+        else:
             self.done.append(("learn" if event.state == "defaulted" else "judge", event.number, label))
             event.state, event.label = "resolved", label
             self.counts["labels_late_learned"] += 1
-        else:
-            self.counts["labels_late_ignored"] += 1
 
     def _early_label(self, id: str, label: bool) -> None:
         for early in self.early:

@@ -13,15 +13,16 @@ from label_oracle import Row, Rules
 
 from streamlearn.assemble import shard_factory
 from streamlearn.belt.evaluate import Evaluator
+from streamlearn.belt.guard import OnLearnerError
+from streamlearn.belt.labels.guarded import SelfGuardedShard
 from streamlearn.belt.labels.join import LabelJoin
 from streamlearn.belt.labels.kept import KeptEvents
 from streamlearn.belt.labels.layout import Layout
-from streamlearn.belt.labels.shard import JoiningShard
 from streamlearn.checkpoints.segments import UnsavedSegments
 from streamlearn.config import Config
 from streamlearn.config_file import parse
 from streamlearn.contracts import Segments, Snapshot
-from streamlearn.events import Examples, Predictions, Reason, TopicPartition, event_schema
+from streamlearn.events import NO_LABEL, Examples, Predictions, Reason, TopicPartition, event_schema
 
 EVENTS, LABELS = TopicPartition("events", 0), TopicPartition("labels", 0)
 MODEL = "model"
@@ -46,10 +47,11 @@ wait = 1
 [[models]]
 name = "model"
 learner = "river"
-pipeline = ["dummy.PriorClassifier"]
+pipeline = ["linear_model.LogisticRegression"]
 """
 
-Shown = tuple[float, str, bool | None]  # an event's number and parity, and the label
+# An event's number and parity, its label, and the label that this one undoes.
+Shown = tuple[float, str, bool | None, bool | None]
 
 
 @dataclass
@@ -81,6 +83,9 @@ class Recorder:
     def is_finite(self) -> bool:
         return not self.is_ruined
 
+    def why_no_weights(self) -> str | None:
+        return None
+
     def predict(self, examples: Examples) -> Predictions:
         raise NotImplementedError
 
@@ -95,7 +100,9 @@ class Recorder:
             version_B.append(self._learned)
             class_B.append(int(share > 0.5))
             share_BC.append([1 - share, share])
-            self.book.shown.append((number, column.values[column.codes_B[row]], label))
+            undone = NO_LABEL if examples.undone_B is None else int(examples.undone_B[row])
+            parity = column.values[column.codes_B[row]]
+            self.book.shown.append((number, parity, label, None if undone == NO_LABEL else bool(undone)))
             self._shown += 1
             if label is not None:
                 self._learned += 1
@@ -159,7 +166,7 @@ def config(rules: Rules) -> Config:
         "remember": rules.remember / 1e6,
         "early_wait": rules.early_wait / 1e6,
         "early_max": rules.early_max,
-        "on_late_label": '"learn"' if rules.learns_late else '"ignore"',
+        "on_late_label": f'"{rules.on_late_label}"',
         "on_correction": '"learn"' if rules.learns_corrections else '"ignore"',
         "on_expiry": '"drop"' if rules.default is None else str(rules.default).lower(),
     }
@@ -175,7 +182,8 @@ def make(
     operations_max: int = 7,
     ruined_by: float | None = None,
     clock: Callable[[], float] | None = None,
-) -> JoiningShard:
+    on_learner_error: OnLearnerError = "reject",
+) -> SelfGuardedShard:
     """A shard of which everything is small, so that its bounds are met."""
     plain = shard_factory(settings)("flow", {EVENTS: 0, LABELS: 0})
     labels = settings.labels
@@ -189,7 +197,7 @@ def make(
         scores=NoScores(),
         labels=LabelJoin(labels, default, kept, operations_max),
     )
-    return JoiningShard(
+    return SelfGuardedShard(
         "flow",
         "flow",
         "binary",
@@ -197,7 +205,7 @@ def make(
         parts,
         {},
         {EVENTS: 0, LABELS: 0},
-        on_learner_error="reject",
+        on_learner_error=on_learner_error,
         label_topic="labels",
         **({} if clock is None else {"clock": clock}),
     )

@@ -338,6 +338,7 @@ class Shard:
         self.sequence = state.sequence
         self.next_offsets |= state.next_offsets
         self.counters = {
+            **dict.fromkeys(self.counters, 0),  # what an older version did not count
             EVENTS_LEARNED: state.events_learned,
             EVENTS_REJECTED: state.events_rejected,
             **state.counters,

@@ -26,6 +26,7 @@ LABEL_ENDS = (
     "labels_joined",
     "labels_early",
     "labels_late_learned",
+    "labels_late_corrected",
     "labels_late_ignored",
     "labels_duplicate",
     "labels_correction_learned",

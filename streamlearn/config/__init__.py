@@ -118,6 +118,11 @@ class Config(Section):
                 'with stream.scope = "partition", [labels] needs one topic of events: partition 3 of the labels '
                 "belongs to partition 3 of the events"
             )
+        if labels.on_late_label == "correct" and stream.task != "binary":
+            raise ValueError(
+                f'labels.on_late_label = "correct" is for task "binary": of two labels one is the other\'s contrary; '
+                f'for {stream.task!r} use "learn"'
+            )
         self._default_label_fits(labels)
 
     def _default_label_fits(self, labels: Labels) -> None:

@@ -71,7 +71,9 @@ class Labels(Section):
     )
     on_late_label: Literal["ignore", "learn", "correct"] = Field(
         default="ignore",
-        description="A label that comes after `wait`, while its event is remembered: `ignore` it, or `learn` it.",
+        description="A label that comes after `wait`, while its event is remembered: `ignore` it, or `learn` it; or "
+        "`correct`: learn it with the weight that undoes in expectation that the event was learned with "
+        "`on_expiry`. Binary task; for models that take weights.",
     )
     on_correction: Literal["ignore", "learn"] = Field(
         default="ignore",
@@ -101,10 +103,10 @@ class Labels(Section):
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:
-        if self.on_late_label == "correct":
+        if self.on_late_label == "correct" and self.default_label is None:
             raise ValueError(
-                'on_late_label = "correct" needs learners that take weights, which none does yet; use "learn", '
-                "or a longer wait"
+                'on_late_label = "correct" undoes the label of on_expiry, and on_expiry = "drop" teaches none: set '
+                'on_expiry to a label, or use "learn"'
             )
         if self.wait <= 0:
             raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import chain, repeat
 from typing import Any
@@ -20,6 +20,7 @@ from river import base
 from streamlearn.config import Task
 from streamlearn.events import Examples, Features, Label
 from streamlearn.learners.river_build import last_step
+from streamlearn.learners.undoing import weight
 
 # Rows are turned into Python objects this many at a time: more of them at once push the model's own
 # data out of the processor's cache (measured: 0.7 us an event between 64 and 4096, at 20 features).
@@ -146,6 +147,43 @@ def targets(examples: Examples, labels: tuple[Label, ...] | None) -> list[Label 
     # An unlabelled event's target means nothing, so it must not be looked up.
     code_B = np.where(examples.labelled_B, examples.target_B, len(labels)).astype(np.int64)
     return list(map((*labels, None).__getitem__, code_B.tolist()))
+
+
+def undoing(calls: Calls, undone_B: Sequence[Label | None]) -> Calls:
+    """Return the calls of one pass over events of which some were learned before with another label.
+
+    Parameters
+    ----------
+    undone_B
+        That label; None: the event was not learned before.
+
+    A model is asked about each event and then taught it, if it has a label: so what is undone is known by the answers.
+
+    >>> shares = {False: 0.25, True: 0.75}
+    >>> told = undoing(Calls(Says.SHARES, lambda x: shares, lambda x, y, **w: print(y, w), True), [None, False])
+    >>> for _ in range(2):
+    ...     _ = told.say({}), told.learn({}, True)
+    True {}
+    True {'w': 4.0}
+    """
+    say, learn, with_both = calls.say, calls.learn, calls.says is Says.SHARES_AND_LABEL
+    labels = iter(undone_B)
+    undone: Label | None = None
+    shares: dict[Label, float] = {}
+
+    def say_and_note(x: dict[str, Any]) -> Any:
+        nonlocal undone, shares
+        undone, answer = next(labels), say(x)
+        shares = answer[0] if with_both else answer
+        return answer
+
+    def learn_weighted(x: dict[str, Any], y: Label) -> None:
+        if undone is None:
+            learn(x, y)
+        else:
+            learn(x, y, w=weight(shares.get(undone, 0.0) if shares else None))
+
+    return replace(calls, say=say_and_note, learn=learn_weighted)
 
 
 # ---------------------------------------------------------------------------------------------- loops

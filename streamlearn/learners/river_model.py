@@ -32,10 +32,12 @@ from streamlearn.learners.event_calls import (
     feature_rows,
     run_loop,
     targets,
+    undoing,
 )
 from streamlearn.learners.river_build import check_task, knows_many_classes, last_step
 from streamlearn.learners.river_finite import is_finite
 from streamlearn.learners.river_pickle import RiverPickler
+from streamlearn.learners.undoing import why_no_weights
 
 
 class RiverLearner:
@@ -175,6 +177,11 @@ class RiverLearner:
         """Return whether the model's weights, means and moments are finite; see ``river_finite``."""
         return is_finite(self._model)
 
+    def why_no_weights(self) -> str | None:
+        """Return why the model can learn no example with a weight; ``None``: it can."""
+        gives_shares = self._calls.says in (Says.SHARES, Says.SHARES_AND_LABEL)
+        return why_no_weights(last_step(self._model), gives_shares=gives_shares)
+
     def snapshot(self) -> Snapshot:
         """Return the whole state, as one pickle.
 
@@ -236,8 +243,12 @@ class RiverLearner:
     def _run(self, calls: Calls, examples: Examples, *, learn: bool) -> list[Any]:
         names = feature_names(examples.features, self._missing_indicator)
         row_B = feature_rows(examples.features, self._missing_indicator)
-        y_B = targets(examples, self._labels(examples))
+        labels = self._labels(examples)
+        y_B = targets(examples, labels)
         answers: list[Any] = []
+        if learn and examples.undone_B is not None:
+            assert labels is not None, "there is no share of a number"
+            calls = undoing(calls, [(*labels, None)[code] for code in examples.undone_B.tolist()])
         try:
             run_loop(calls, names, row_B, y_B, answers, learn=learn)
         except Exception as error:

@@ -10,6 +10,7 @@ EVENT_OUTCOMES = {
     "events_resolved": "resolved",
     "events_expired": "expired",
     "events_defaulted": "defaulted",
+    "events_default_refused": "default_refused",
 }
 LABEL_OUTCOMES = {
     "labels_joined": "joined",
@@ -17,6 +18,7 @@ LABEL_OUTCOMES = {
     "labels_duplicate": "duplicate",
     "labels_late_ignored": "late_ignored",
     "labels_late_learned": "late_learned",
+    "labels_late_corrected": "late_corrected",
     "labels_correction_ignored": "correction_ignored",
     "labels_correction_learned": "correction_learned",
     "labels_rejected": "rejected",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 from streamlearn.config import Task
 from streamlearn.errors import LearnerError
-from streamlearn.events import MISSING_CATEGORY, Categorical, Examples, Features, Predictions
+from streamlearn.events import MISSING_CATEGORY, NO_LABEL, Categorical, Examples, Features, Predictions
 from streamlearn.learners.compiled.learner import CompiledLearner, make_compiled
 from streamlearn.learners.compiled.refusal import Refusal
+from streamlearn.learners.event_calls import feature_names, feature_rows, targets
 from streamlearn.learners.river_build import build
 from streamlearn.learners.river_model import RiverLearner
 
@@ -237,6 +239,35 @@ def test_the_numbers_are_rivers(task: Task, data: st.DataObject) -> None:
         assert said == expected
         return
     assert_near(said, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_labels_that_undo_others_weigh_what_rivers_would(data: st.DataObject) -> None:
+    pipeline = [*data.draw(transformers()), data.draw(linear_models("binary"))]
+    examples = data.draw(examples_of("binary"))
+    chance = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    undoes_B = examples.labelled_B & (chance.random(len(examples)) < 0.4)
+    undone_B = np.where(undoes_B, 1 - examples.target_B, NO_LABEL).astype(np.int32)
+    examples = replace(examples, undone_B=undone_B)
+    ours = compiled(build(pipeline, 3), "binary", missing_indicator=False)
+    assert isinstance(ours, CompiledLearner), str(ours)
+    model, expected = build(pipeline, 3), []
+    names, rows = feature_names(examples.features, False), feature_rows(examples.features, False)
+    labels = targets(examples, examples.classes)
+    for row, y, undone in zip(rows, labels, undone_B.tolist(), strict=True):
+        x = dict(zip(names, row, strict=True))
+        share = model.predict_proba_one(x)[True]
+        expected.append(share)
+        if y is not None:
+            of_undone = share if undone == 1 else 1 - share
+            model.learn_one(x, y, w=1.0 if undone == NO_LABEL else min(1 / max(of_undone, 1e-9), 100.0))
+    theirs = RiverLearner("m", build(pipeline, 3), "binary", missing_indicator=False, loads=pickle.loads)
+    for learner in (ours, theirs):
+        assert learner.why_no_weights() is None
+        said = [answers(learner, part) for part in cut(examples, [3, 1, 7])]
+        shares = np.concatenate([each.probability_BC[:, 1] for each in said])  # type: ignore[union-attr,index]
+        np.testing.assert_allclose(shares, expected, rtol=1e-9, atol=1e-9)
 
 
 def answers(

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_oracle import Oracle, Row, Rules
-from labels_for_tests import Book, batch, config, make
+from labels_for_tests import Book, Shown, batch, config, make
 
 from streamlearn.belt.labels.shard import JoiningShard
 from streamlearn.checkpoints.digest import state_digest
@@ -40,24 +40,25 @@ def in_time(draw: Any) -> list[Row]:
     return list(rows)
 
 
-RULES = st.builds(
-    Rules,
-    wait=st.integers(1, 15),
-    remember=st.integers(0, 15),
-    early_wait=st.integers(0, 15),
-    early_max=st.integers(0, 3),
-    default=st.none() | st.booleans(),
-    learns_late=st.booleans(),
-    learns_corrections=st.booleans(),
+DROPS = {"default": st.none(), "on_late_label": st.sampled_from(["ignore", "learn"])}
+DEFAULTS = {"default": st.booleans(), "on_late_label": st.sampled_from(["ignore", "learn", "correct"])}
+RULES = st.sampled_from([DROPS, DEFAULTS]).flatmap(
+    lambda ends: st.builds(
+        Rules,
+        wait=st.integers(1, 15),
+        remember=st.integers(0, 15),
+        early_wait=st.integers(0, 15),
+        early_max=st.integers(0, 3),
+        learns_corrections=st.booleans(),
+        **ends,
+    )
 )
 CUTS = st.lists(
     st.tuples(st.integers(1, 25), st.sampled_from(["go on", "go on", "checkpoint", "crash"])), max_size=12
 )
 
 
-def expected(
-    rows: list[Row], rules: Rules
-) -> tuple[Oracle, list[tuple[float, str, bool | None]], list[tuple[int, bool]]]:
+def expected(rows: list[Row], rules: Rules) -> tuple[Oracle, list[Shown], list[tuple[int, bool]]]:
     """What the oracle says, in the words of the books: examples shown, and (version, label) judged."""
     oracle = Oracle(rules).take(rows)
     kept = [
@@ -68,7 +69,8 @@ def expected(
     shown, versions, judged, learned = [], {}, [], 0
     for what, number, label in oracle.done:
         place = kept[number]
-        shown.append((float(place), f"p{place % 3}", label))
+        undone = rules.default if what == "correct" else None
+        shown.append((float(place), f"p{place % 3}", label, undone))
         if what == "predict":
             versions[number] = learned
         else:
@@ -83,7 +85,7 @@ def check(shard: JoiningShard, book: Book, oracle: Oracle, shown: Any, judged: A
     assert book.shown == shown
     assert [(version, bool(label)) for version, _, _, label in book.judged] == judged
     counters = {name: count for name, count in shard.counters.items() if count}
-    learned = sum(label is not None for _, _, label in shown)
+    learned = sum(label is not None for _, _, label, _ in shown)
     rejected = oracle.counts["events_rejected"] + oracle.counts["labels_rejected"]
     known = {name: count for name, count in oracle.counts.items() if name != "events_rejected" and count}
     known |= {

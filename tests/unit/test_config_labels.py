@@ -52,7 +52,11 @@ def test_both_topics_are_read_and_only_what_is_learned_by_is_state() -> None:
         (["event.label=late"], "two sources of one label"),
         (["stream.task=anomaly"], "no anomaly task"),
         (["labels.topic=flights"], "is a topic of the events"),
-        (["labels.on_late_label=correct"], "learners that take weights"),
+        (["labels.on_late_label=correct"], 'on_expiry = "drop" teaches none'),
+        (
+            ["labels.on_late_label=correct", "labels.on_expiry=1", "stream.task=regression"],
+            'is for task "binary"',
+        ),
         (["labels.on_expiry=maybe"], "must be true, false, 0, 1"),
         (["labels.paths=['x.jsonl']"], "labels.paths is for [source.files]"),
         (

@@ -27,6 +27,11 @@ from streamlearn.contracts import Snapshot
 from streamlearn.events import Bool_B, Float_B, Int_B
 
 OPERATIONS_MAX = 65_536  # of one portion; a clock that leaps lets any number of events expire at once
+_ON_LATE_LABEL = {
+    "ignore": kernels.LATE_IGNORE,
+    "learn": kernels.LATE_LEARN,
+    "correct": kernels.LATE_CORRECT,
+}
 BEFORE_ALL_TIME_US = np.iinfo(np.int64).min // 4  # so that a wait may be added to it
 
 
@@ -97,6 +102,8 @@ class LabelJoin:
         self.early = EarlyLabels()
         self.clock_us = int(BEFORE_ALL_TIME_US)
         self.delays = np.zeros(DELAYS_SIZE, np.int64)
+        # Rows of pending events whose default would ruin a model. Found by the guard, row by row; no state.
+        self.refused: set[int] = set()
         self._default_label = np.nan if default_label is None else default_label
         self._operations_max = operations_max
         self._policy = np.zeros(kernels.POLICY_SIZE, np.int64)
@@ -105,9 +112,14 @@ class LabelJoin:
         self._policy[kernels.EARLY_WAIT] = round(labels.early_seconds * 1e6)
         self._policy[kernels.EARLY_MAX] = labels.early_max
         self._policy[kernels.HAS_DEFAULT] = default_label is not None
-        self._policy[kernels.LEARNS_LATE] = labels.on_late_label == "learn"
+        self._policy[kernels.ON_LATE_LABEL] = _ON_LATE_LABEL[labels.on_late_label]
         self._policy[kernels.LEARNS_CORRECTIONS] = labels.on_correction == "learn"
         self._bytes_max = labels.pending_bytes_max
+
+    @property
+    def default_label(self) -> float:
+        """What an expired event is learned with; NaN: it is dropped."""
+        return self._default_label
 
     @property
     def is_full(self) -> bool:
@@ -170,6 +182,7 @@ class LabelJoin:
         start, first_row = int(state[kernels.ROW]), int(state[kernels.NEXT])
         state[kernels.OPERATIONS] = 0
         sealed_clock_us, first_sealed = np.empty(0, np.int64), 0
+        refused_M = np.array(sorted(self.refused), np.int64)
         while True:
             ended = kernels.plan(
                 taken.kind_B,
@@ -178,6 +191,7 @@ class LabelJoin:
                 taken.label_B,
                 self._policy,
                 self._default_label,
+                refused_M,
                 taken.row_D,
                 taken.clock_us_D,
                 taken.label_D,

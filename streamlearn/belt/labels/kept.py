@@ -116,6 +116,12 @@ class KeptEvents:
         )
         return gathered(sources, self._layout, len(row_M))
 
+    def id_of(self, row: int) -> str:
+        """Return the id of an event that is kept, for people."""
+        ((ids, _, _, first, _),) = self._sources(np.array([row]))
+        text: bytes = ids.rows(row - first, row - first + 1).arrow()[0].as_py()
+        return text.decode()
+
     def set_labels(self, row_M: Int_B, label_M: Float_B) -> None:
         """Note the labels that these events have now."""
         for number, places in by_segment(row_M, self._segment_rows):

@@ -23,32 +23,30 @@ Byte_B = npt.NDArray[np.uint8]
 # What a row of a batch is.
 NOTHING, EVENT, LABEL = 0, 1, 2
 
-# How a kept event stands. RESOLVED: its label came; DEFAULTED: it expired and was learned with on_expiry.
+# How a kept event stands. RESOLVED: its label came; EXPIRED: nothing of it was learned; DEFAULTED: it was learned with
+# on_expiry.
 PENDING, RESOLVED, EXPIRED, DEFAULTED = 0, 1, 2, 3
 
-# An operation: predict an event; judge what was predicted and then learn; learn alone.
-PREDICT, JUDGE_AND_LEARN, LEARN = 0, 1, 2
+# An operation: predict an event; judge what was predicted and then learn; learn alone; learn with the weight that
+# undoes the default.
+PREDICT, JUDGE_AND_LEARN, LEARN, CORRECT = 0, 1, 2, 3
+
+# on_late_label.
+LATE_IGNORE, LATE_LEARN, LATE_CORRECT = 0, 1, 2
 
 # Where in ``state`` what stands.
 ROW, CLOCK, NEXT, EXPIRE, EARLY_HEAD, EARLY_END, EARLY_WAITING, OPERATIONS = 0, 1, 2, 3, 4, 5, 6, 7
 STATE_SIZE = 8
 
 # Where in ``policy`` what stands; times in microseconds, choices 0 or 1.
-WAIT, REMEMBER, EARLY_WAIT, EARLY_MAX, HAS_DEFAULT, LEARNS_LATE, LEARNS_CORRECTIONS = 0, 1, 2, 3, 4, 5, 6
+WAIT, REMEMBER, EARLY_WAIT, EARLY_MAX, HAS_DEFAULT, ON_LATE_LABEL, LEARNS_CORRECTIONS = 0, 1, 2, 3, 4, 5, 6
 POLICY_SIZE = 7
 
 # Where in ``counts`` what stands: how events ended their wait, then what became of labels.
-EVENTS_RESOLVED, EVENTS_EXPIRED, EVENTS_DEFAULTED, EVENTS_DUPLICATE = 0, 1, 2, 3
-JOINED, ORPHANED, DUPLICATE, LATE_IGNORED, LATE_LEARNED, CORRECTION_IGNORED, CORRECTION_LEARNED = (
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-)
-COUNTS_SIZE = 11
+EVENTS_RESOLVED, EVENTS_EXPIRED, EVENTS_DEFAULTED, EVENTS_REFUSED, EVENTS_DUPLICATE = 0, 1, 2, 3, 4
+JOINED, ORPHANED, DUPLICATE, LATE_IGNORED, LATE_LEARNED, LATE_CORRECTED = 5, 6, 7, 8, 9, 10
+CORRECTION_IGNORED, CORRECTION_LEARNED = 11, 12
+COUNTS_SIZE = 13
 
 # What ``plan`` returns.
 DONE, FULL, REFILL = 0, 1, 2
@@ -81,6 +79,14 @@ def _operate(
     state[OPERATIONS] = at + 1
 
 
+@inlined
+def _holds(ascending: Int_B, row: int) -> bool:
+    if len(ascending) == 0:
+        return False
+    at = np.searchsorted(ascending, row)
+    return bool(at < len(ascending) and ascending[at] == row)
+
+
 @kernel
 def plan(
     kind_B: Byte_B,
@@ -89,6 +95,7 @@ def plan(
     label_B: Float_B,
     policy: Int_B,
     default_label: float,
+    refused_M: Int_B,
     row_D: Int_B,
     clock_us_D: Int_B,
     label_D: Float_B,
@@ -121,6 +128,8 @@ def plan(
         For each row its id's number, below D.
     label_B
         Of labels: the index of the class, or the number.
+    refused_M
+        Kept events, ascending, that are not learned with the default when they expire: it would ruin a model.
     row_D, clock_us_D, label_D, early_D
         For each id: its kept event (-1: none), the clock at which that came, the label that it has (NaN: none), and
         the label that waits for it (-1: none).
@@ -173,7 +182,10 @@ def plan(
                 if came_us + wait_us > now_us:
                     break
                 if status_N[row - first_status] == PENDING:
-                    if policy[HAS_DEFAULT]:
+                    if _holds(refused_M, row):
+                        status_N[row - first_status] = EXPIRED
+                        counts[EVENTS_REFUSED] += 1
+                    elif policy[HAS_DEFAULT]:
                         if state[OPERATIONS] + OPERATIONS_A_ROW + 1 > len(kind_O):
                             return FULL
                         _operate(
@@ -304,12 +316,14 @@ def plan(
                 _operate(LEARN, row, label, at, NO_DELAY, state, kind_O, row_O, label_O, source_O, delay_O)
             else:
                 counts[CORRECTION_IGNORED] += 1
-        elif policy[LEARNS_LATE]:
+        elif policy[ON_LATE_LABEL] != LATE_IGNORE:
             # An event that was dropped was never judged; one that got the default was, by that.
-            what = LEARN if status == DEFAULTED else JUDGE_AND_LEARN
+            what = JUDGE_AND_LEARN
+            if status == DEFAULTED:
+                what = CORRECT if policy[ON_LATE_LABEL] == LATE_CORRECT else LEARN
             status_N[row - first_status] = RESOLVED
             label_D[code] = label
-            counts[LATE_LEARNED] += 1
+            counts[LATE_CORRECTED if what == CORRECT else LATE_LEARNED] += 1
             learned_B[at] = True
             _operate(what, row, label, at, delay_us, state, kind_O, row_O, label_O, source_O, delay_O)
         else:

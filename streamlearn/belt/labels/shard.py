@@ -33,6 +33,7 @@ from streamlearn.belt.shard import (
     Stopwatch,
 )
 from streamlearn.events import (
+    NO_LABEL,
     TOO_MANY,
     Examples,
     Features,
@@ -50,11 +51,13 @@ PLANNED = {
     kernels.EVENTS_RESOLVED: "events_resolved",
     kernels.EVENTS_EXPIRED: "events_expired",
     kernels.EVENTS_DEFAULTED: "events_defaulted",
+    kernels.EVENTS_REFUSED: "events_default_refused",
     kernels.JOINED: "labels_joined",
     kernels.ORPHANED: "labels_orphaned",
     kernels.DUPLICATE: "labels_duplicate",
     kernels.LATE_IGNORED: "labels_late_ignored",
     kernels.LATE_LEARNED: "labels_late_learned",
+    kernels.LATE_CORRECTED: "labels_late_corrected",
     kernels.CORRECTION_IGNORED: "labels_correction_ignored",
     kernels.CORRECTION_LEARNED: "labels_correction_learned",
 }
@@ -211,7 +214,11 @@ class JoiningShard(GuardedShard):
         target_O = portion.label_O if self._task == "regression" else portion.label_O.astype(np.int32)
         if features is None or labelled_O.any():
             features = self._features_of(self._join.kept.gather(portion.row_O))
-        return Examples(features, target_O, labelled_O, classes)
+        corrects_O = portion.kind_O == kernels.CORRECT
+        undone_O = None
+        if corrects_O.any():
+            undone_O = np.where(corrects_O, np.int32(self._join.default_label), np.int32(NO_LABEL))
+        return Examples(features, target_O, labelled_O, classes, undone_O)
 
     def _features_of(self, columns: Columns) -> Features:
         return Features(
@@ -297,7 +304,7 @@ class JoiningShard(GuardedShard):
         """Events that wait for their labels: those read that have no other name."""
         counters = self.counters
         taken = counters[EVENTS_READ] - (counters[EVENTS_REJECTED] - counters[LABELS_REJECTED])
-        ended = ("events_resolved", "events_expired", "events_defaulted")
+        ended = ("events_resolved", "events_expired", "events_defaulted", "events_default_refused")
         return taken - sum(counters[name] for name in ended)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamlearn.events import Bool_B, Float_B
+from streamlearn.events import Bool_B, Code_B, Float_B
 from streamlearn.learners.compiled.kernels_inputs import (
     descend,
     dot,
@@ -36,6 +36,7 @@ from streamlearn.learners.compiled.kernels_optimizers import (
 )
 from streamlearn.learners.compiled.kernels_transform import transform
 from streamlearn.learners.compiled.layout import Chunk, Feed, Program, Side, Words
+from streamlearn.learners.undoing import WEIGHT_MAX
 from streamlearn.native import uncounted, uncounted_inlined
 
 # Members of LinearState.figures.
@@ -84,11 +85,13 @@ def run_linear(
     while done == stop < len(said_B):
         stop = transform(feed, done)
         target_W, learned_W = target_B[done:stop], feed.batch.learned_B[done:stop]
-        said_W = said_B[done:stop]
+        said_W, undone_W = said_B[done:stop], feed.batch.undone_B[done:stop]
         if is_plain:
-            done += _run_numbers(model, state, program, chunk, target_W, learned_W, said_W)
+            done += _run_numbers(model, state, program, chunk, target_W, learned_W, undone_W, said_W)
         else:
-            done += _run_entries(model, state, program, words, chunk, target_W, learned_W, said_W, zero_N)
+            done += _run_entries(
+                model, state, program, words, chunk, target_W, learned_W, undone_W, said_W, zero_N
+            )
     return done
 
 
@@ -100,6 +103,7 @@ def _run_numbers(
     chunk: Chunk,
     target_W: Float_B,
     learned_W: Bool_B,
+    undone_W: Code_B,
     said_W: Float_B,
 ) -> int:
     """Run events that have numbers only. Both sums over the same weights are taken at once."""
@@ -127,7 +131,8 @@ def _run_numbers(
         if meaning_overflows(model.loss, raw) or slope_overflows(model.loss, target_W[w], raw_learning):
             return w
         said_W[w] = meaning(model.loss, raw)
-        gradient, size = _begin_step(model, figures, target_W[w], raw_learning)
+        weight = 1.0 if len(undone_W) == 0 else _weight(said_W[w], undone_W[w])
+        gradient, size = _begin_step(model, figures, target_W[w], raw_learning, weight)
         if is_plain:
             descend(weight_S, after_S, size, gradient)
         elif walk(model.optimizer, size, model.l2, adds_l2, weight_S, first_S, second_S, after_S, gradient):
@@ -151,6 +156,7 @@ def _run_entries(
     chunk: Chunk,
     target_W: Float_B,
     learned_W: Bool_B,
+    undone_W: Code_B,
     said_W: Float_B,
     zero_N: Bool_B,
 ) -> int:
@@ -178,7 +184,8 @@ def _run_entries(
         raw = _raw(weight_N, figures, program, words, after, w, learning_begin, zero_N)
         if slope_overflows(model.loss, target_W[w], raw):
             return w
-        gradient, size = _begin_step(model, figures, target_W[w], raw)
+        weight = 1.0 if len(undone_W) == 0 else _weight(said_W[w], undone_W[w])
+        gradient, size = _begin_step(model, figures, target_W[w], raw, weight)
         x_S = after.value_WV[w, program.model_from : program.model_from + program.inputs]
         optimizer, l2, adds_l2 = model.optimizer, model.l2, model.l2 != 0.0
         failed = False
@@ -244,9 +251,22 @@ def _raw(
 
 
 @uncounted
-def _begin_step(model: LinearModel, figures: Float_B, target: float, raw: float) -> tuple[float, float]:
-    """Move the intercept; return the loss's gradient, clipped, and the size of the step."""
-    gradient = slope(model.loss, target, raw)
+def _weight(said: float, undone: int) -> float:
+    """As undoing.weight has it, of the share that the event's false label has now."""
+    if undone < 0:
+        return 1.0
+    share = said if undone == 1 else 1.0 - said
+    if share * WEIGHT_MAX > 1.0:
+        return 1.0 / share
+    return WEIGHT_MAX
+
+
+@uncounted
+def _begin_step(
+    model: LinearModel, figures: Float_B, target: float, raw: float, weight: float
+) -> tuple[float, float]:
+    """Move the intercept; return the loss's gradient, weighted and clipped, and the size of the step."""
+    gradient = slope(model.loss, target, raw) * weight
     # As Python's min and max have it: NaN stays.
     if model.gradient_max < gradient:
         gradient = model.gradient_max

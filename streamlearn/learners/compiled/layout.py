@@ -35,6 +35,9 @@ class Batch(NamedTuple):
     missing_BF: Bool_BF
     token_BT: Code_B  # (B, T) indices into Words.key_of_token
     learned_B: Bool_B  # which events are learned
+    # Of a binary model: which events were learned before with false (0) or true (1), and wrongly; -1: this one was
+    # not. Of no length where none of the batch was.
+    undone_B: Code_B
 
 
 class Program(NamedTuple):

@@ -27,7 +27,8 @@ from streamlearn.learners.compiled.run import Run
 from streamlearn.learners.compiled.state import State
 from streamlearn.learners.compiled.to_river import export
 from streamlearn.learners.compiled.vocabulary import Key
-from streamlearn.learners.river_build import check_task
+from streamlearn.learners.river_build import check_task, last_step
+from streamlearn.learners.undoing import why_no_weights
 
 _FORMAT = 1  # of a snapshot
 
@@ -124,6 +125,10 @@ class CompiledLearner:
     def is_finite(self) -> bool:
         """Whether every weight, mean and moment is finite."""
         return self._state.is_finite()
+
+    def why_no_weights(self) -> str | None:
+        """Return why the model can learn no example with a weight; ``None``: it can."""
+        return why_no_weights(last_step(self._program.template), gives_shares=True)
 
     def predict(self, examples: Examples) -> Predictions:
         """Predict without learning. Raises LearnerError where River raises."""

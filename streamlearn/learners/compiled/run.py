@@ -11,7 +11,17 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from streamlearn.events import Bool_B, Examples, Float_B, Float_BC, Int_B, Label, Predictions
+from streamlearn.events import (
+    NO_LABEL,
+    Bool_B,
+    Code_B,
+    Examples,
+    Float_B,
+    Float_BC,
+    Int_B,
+    Label,
+    Predictions,
+)
 from streamlearn.learners.compiled.kernels_bayes import BayesState, run_bayes
 from streamlearn.learners.compiled.kernels_linear import LinearState, run_linear
 from streamlearn.learners.compiled.kernels_losses import tell_of_two
@@ -53,6 +63,7 @@ class Run:
             _owned(features.missing_BF, np.bool_),
             token_BT,
             learned_B,
+            self._undone(),
         )
         self._target_B = np.where(examples.labelled_B, examples.target_B, 0)
         self._of_many = isinstance(program.model, Softmax | Bayes)
@@ -122,6 +133,14 @@ class Run:
         else:
             is_true = np.array([*(label == True for label in self._flags()), False], np.float64)  # noqa: E712
             self._number_B = is_true[self._target_B.astype(np.int64)]
+
+    def _undone(self) -> Code_B:
+        """Which of two labels is undone where one is, as the kernels take it."""
+        undone_B = self._examples.undone_B
+        if undone_B is None:
+            return np.empty(0, np.int32)
+        is_true = np.array([*(label == True for label in self._flags()), NO_LABEL], np.int32)  # noqa: E712
+        return is_true[undone_B]
 
     def _flags(self) -> tuple[Label, ...]:
         """The batch's classes as a model is told them that knows only true and false (river_model.py)."""

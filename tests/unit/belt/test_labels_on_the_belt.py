@@ -22,13 +22,16 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 LOGS, LABELS = delayed(events(900, 3, bad_every=41))
 
 
-def test_replay_equals_run_with_delayed_labels(tmp_path: Path) -> None:
-    whole = World(tmp_path / "whole", LOGS, text=DELAYED, labels=LABELS).run()
+@pytest.mark.parametrize("late", ["learn", "correct"])
+def test_replay_equals_run_with_delayed_labels(tmp_path: Path, late: str) -> None:
+    late_label = [f"labels.on_late_label={late}"]
+    whole = World(tmp_path / "whole", LOGS, text=DELAYED, labels=LABELS, overrides=late_label).run()
     figures = summary(whole.config, whole.belt, 1.0)["labels"]
     assert figures["labels_read"] == sum(map(len, LABELS.values()))
     ends = [count for name, count in figures.items() if name.startswith("labels_") and name != "labels_read"]
     assert sum(ends) == figures["labels_read"]
-    for each in ("labels_joined", "labels_late_learned", "labels_correction_learned", "labels_duplicate"):
+    late_ones = f"labels_late_{late}ed"
+    for each in ("labels_joined", late_ones, "labels_correction_learned", "labels_duplicate"):
         assert figures[each] > 0, each
     pieces = tmp_path / "pieces"
     for stop_after in (70, 300, 301, 650, None):
@@ -37,7 +40,7 @@ def test_replay_equals_run_with_delayed_labels(tmp_path: Path) -> None:
             LOGS,
             text=DELAYED,
             labels=LABELS,
-            overrides=["stream.micro_batch_events=17", "checkpoint.every_events=50"],
+            overrides=[*late_label, "stream.micro_batch_events=17", "checkpoint.every_events=50"],
             poll_events=13,
             rows_each=1,
         ).run(stop_after=stop_after)
