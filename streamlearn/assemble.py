@@ -140,9 +140,6 @@ def shard_factory(
     def new_shard(name: str, next_offsets: Mapping[TopicPartition, int]) -> Shard:
         task = config.stream.task
         models = [make_learner(model, config) for model in config.models]
-        if config.labels is not None and config.labels.on_late_label == "correct":
-            for model in models:
-                check_takes_weights(model)
         trivial = baselines(task)
         learners = [*models, *trivial]
         classes, join = ClassIndex(config.event, task), None
@@ -196,6 +193,13 @@ def _join(config: Config, labels: Labels, learners: int, segments: Segments) -> 
 
 def make_learner(model: AnyModel, config: Config) -> Learner:
     """Return a learner that has learned nothing. Raises ConfigError, LearnerError."""
+    learner = _make(model, config)
+    if config.labels is not None and config.labels.on_late_label == "correct":
+        check_takes_weights(learner)
+    return learner
+
+
+def _make(model: AnyModel, config: Config) -> Learner:
     task, seed = config.stream.task, config.stream.seed
     match model:
         case RiverModel():

@@ -114,6 +114,7 @@ class Observer:
                 )
                 for reason, sample in totals.rejected_samples.items()
             },
+            labels=self._labels(),
             checkpoints=tuple(self._checkpoints()),
             checkpoints_total=totals.checkpoints_written,
         )
@@ -170,23 +171,30 @@ class Observer:
         self._telemetry.member_counted(
             commits_refused=member.commits_failed, revokes_over_budget=member.revokes_over_budget
         )
-        if self._config.labels is not None:
-            self._count_labels()
         for feature in self._config.event.categorical:
             sizes = [lane.shard.parts.categories.sizes[feature] for lane in self._belt.lanes.values()]
             self._telemetry.categories(feature, max(sizes, default=0))
 
-    def _count_labels(self) -> None:
-        shards = [lane.shard for lane in self._belt.lanes.values()]
-        waits = label_figures(shards)
+    def _labels(self) -> dict[str, float]:
+        """Return what the page says of labels, and set the gauges that show the same."""
+        if self._config.labels is None:
+            return {}
+        waits = label_figures([lane.shard for lane in self._belt.lanes.values()])
         self._telemetry.labels_wait(
             pending=waits["events_pending"],
             pending_bytes=waits["pending_bytes"],
             early=waits["labels_early"],
         )
+        told: dict[str, float] = {} if waits["coverage"] is None else {"coverage_ratio": waits["coverage"]}
         for name, seconds in waits["delay_seconds"].items():
             if seconds is not None:
                 self._telemetry.label_delay(name, seconds)
+                told[f"delay_p{float(name):.0%}_seconds".replace("%", "")] = seconds
+        return told | {
+            "pending_events": waits["events_pending"],
+            "pending_bytes": waits["pending_bytes"],
+            "early_labels": waits["labels_early"],
+        }
 
     def _unready(self) -> tuple[str, ...]:
         holdings = self._belt.holdings

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from rich.console import Console
@@ -85,26 +85,31 @@ def check_stream(config: Config, *, connect: bool) -> Report:
 def _ask_kafka(config: Config, source: KafkaSource, report: Report) -> None:
     from streamlearn.connectors.kafka_check import check_kafka
 
+    is_paired = config.labels is not None and config.stream.scope == "partition"
     found = check_kafka(
-        source,
+        source.model_copy(update={"topics": config.topics}),
+        paired_topics=config.topics if is_paired else (),
         predictions_topic=None if config.predictions is None else config.predictions.topic,
         dead_letters_topic=config.dead_letters.topic,
     )
     report.items += [Item(each.what, each.ok, each.detail, each.remedy) for each in found.findings]
     decoder = make_decoder(config)
     for topic, sample in found.samples.items():
-        report.items.append(_fits(topic, decoder.decode(sample)))
+        contract = "label" if topic == config.label_topic else "event"
+        report.items.append(_fits(topic, contract, decoder.decode(sample)))
 
 
-def _fits(topic: str, decoded: pa.RecordBatch) -> Item:
-    """Whether a sample of a topic fits the event contract: a problem where nothing does."""
+def _fits(topic: str, contract: Literal["event", "label"], decoded: pa.RecordBatch) -> Item:
+    """Whether a sample of a topic fits its contract: a problem where nothing does."""
     reasons = Counter(decoded.column("reason").to_pylist())
     accepted = reasons.pop(Reason.ACCEPTED, 0)
-    detail = f"{accepted} of {decoded.num_rows} sampled messages fit the event contract"
+    detail = f"{accepted} of {decoded.num_rows} sampled messages fit the {contract} contract"
     for code, count in reasons.most_common():
         row = decoded.column("reason").to_pylist().index(code)
         detail += (
             f"; {count} would be rejected as {Reason(code).label} ({decoded.column('detail')[row].as_py()})"
         )
     ok = accepted > 0 or decoded.num_rows == 0
-    return Item(f"messages of {topic}", ok, detail, "" if ok else "compare [event] with what producers write")
+    section = "[labels]" if contract == "label" else "[event]"
+    remedy = "" if ok else f"compare {section} with what producers write"
+    return Item(f"messages of {topic}", ok, detail, remedy)

@@ -55,6 +55,7 @@ def check_kafka(
     *,
     predictions_topic: str | None = None,
     dead_letters_topic: str | None = None,
+    paired_topics: Sequence[str] = (),
     sample_events: int = 100,
     timeout_seconds: float = 10.0,
 ) -> KafkaFindings:
@@ -66,6 +67,8 @@ def check_kafka(
         The config section.
     predictions_topic, dead_letters_topic
         Topics that the daemon would write to; None: it would not.
+    paired_topics
+        Topics of the source whose partitions belong together by number, so that they must have as many.
     sample_events
         How many of the newest messages of each topic to bring, at most.
     timeout_seconds
@@ -103,6 +106,8 @@ def check_kafka(
             if findings[-1].ok:
                 finding, samples[topic] = _sample(reader, topic, sample_events)
                 findings.append(finding)
+        if paired_topics and all(topic in samples for topic in paired_topics):
+            findings.append(_check_pairs(reader, paired_topics))
         for topic in filter(None, (predictions_topic, dead_letters_topic)):
             findings += _check_topic(admin, topic, AclOperation.WRITE, timeout_seconds)
         findings.append(_check_group(admin, source.group_id, timeout_seconds))
@@ -133,6 +138,23 @@ def _check_topic(
         yield Finding(what, True, f"{count} partition{'s' if count != 1 else ''}")
     yield _permission(
         f"permission to {operation.name.lower()} {topic}", operation, described.authorized_operations
+    )
+
+
+def _check_pairs(reader: KafkaReader, topics: Sequence[str]) -> Finding:
+    what = f"partitions of {' and '.join(topics)}"
+    try:
+        partitions = reader.partitions()
+    except SourceError as error:
+        return _trouble(what, error)
+    counts = [sum(partition.topic == topic for partition in partitions) for topic in topics]
+    if len(set(counts)) == 1:
+        return Finding(what, True, f"{counts[0]} of each")
+    return Finding(
+        what,
+        False,
+        f"{' and '.join(map(str, counts))}: partition 3 of one belongs to partition 3 of the other",
+        'create them with as many partitions and produce both with the same key, or set stream.scope = "stream"',
     )
 
 

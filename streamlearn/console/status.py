@@ -134,7 +134,7 @@ class Status:
     drift_alarms: tuple[DriftAlarm, ...] = ()  # the last ones, oldest first
     rejections: dict[str, int] = field(default_factory=dict)  # reason -> events
     rejected_samples: dict[str, RejectedStatus] = field(default_factory=dict)  # reason -> the last one
-    labels: dict[str, float] = field(default_factory=dict)  # delay and coverage, unit last: delay_p50_seconds
+    labels: dict[str, float] = field(default_factory=dict)  # with [labels]; unit last: delay_p50_seconds
     checkpoints: tuple[CheckpointStatus, ...] = ()
     checkpoints_total: int = 0
     stages: tuple[StageStatus, ...] = ()

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from streamlearn.commands.check import check_stream
 from streamlearn.config import KafkaSource
+from streamlearn.config_file import parse
 from streamlearn.connectors.kafka_check import check_kafka, sample_topic
 from streamlearn.errors import TopicMissing
 
@@ -84,3 +86,55 @@ def test_a_sample_of_no_topic_is_an_error(kafka: Any) -> None:
     source = KafkaSource(bootstrap_servers=kafka.bootstrap_servers, topics=("nope",), group_id="sample")
     with pytest.raises(TopicMissing):
         sample_topic(source, 10)
+
+
+LABELLED = """
+[stream]
+name = "flow"
+task = "binary"
+scope = "partition"
+[source.kafka]
+bootstrap_servers = "{servers}"
+topics = ["{events}"]
+group_id = "check"
+[event]
+id = "id"
+numeric = ["a"]
+[labels]
+topic = "{labels}"
+id = "of"
+label = "y"
+wait = "1h"
+[[models]]
+name = "model"
+learner = "river"
+pipeline = ["linear_model.LogisticRegression"]
+"""
+
+
+@pytest.mark.kafka
+def test_the_topic_of_the_labels_is_looked_at_by_its_own_contract(kafka: Any) -> None:
+    events, labels = kafka.topic(2), kafka.topic(3)
+    kafka.produce(events, [(0, None, b'{"id": 1, "a": 0.5}', None)])
+    good, bad = b'{"of": 1, "y": true}', b'{"id": 1, "a": 0.5}'
+    kafka.produce(labels, [(0, None, good, None), (0, None, bad, None)])
+    text = LABELLED.format(servers=kafka.bootstrap_servers, events=events, labels=labels)
+    report = check_stream(parse(text, [], {}), connect=True)
+    items = {item.what: item for item in report.items}
+    assert items[f"messages of {events}"].detail == "1 of 1 sampled messages fit the event contract"
+    assert items[f"messages of {labels}"].detail.startswith(
+        "1 of 2 sampled messages fit the label contract; 1 would be rejected as missing_id"
+    )
+    pair = items[f"partitions of {' and '.join(sorted([events, labels]))}"]
+    assert not pair.ok
+    assert 'stream.scope = "stream"' in pair.remedy
+    assert [item.what for item in report.items if not item.ok] == [pair.what]
+    whole = check_stream(parse(text, ["stream.scope=stream"], {}), connect=True)
+    assert whole.ok, whole.items
+
+
+@pytest.mark.kafka
+def test_a_missing_topic_of_labels_is_a_finding(kafka: Any) -> None:
+    text = LABELLED.format(servers=kafka.bootstrap_servers, events=kafka.topic(1), labels="no-such-labels")
+    report = check_stream(parse(text, [], {}), connect=True)
+    assert "topic no-such-labels" in [item.what for item in report.items if not item.ok]

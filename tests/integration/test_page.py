@@ -171,10 +171,11 @@ def test_hostile_bytes_and_names_are_shown_and_never_run(page: Page, daemon: Scr
 
 def test_labels_and_verdicts_have_their_place_where_there_are_any(page: Page, daemon: Scripted) -> None:
     assert page.evaluate("document.getElementById('labels-card').hidden")
-    daemon.changes |= {"labels": {"delay_p50_seconds": 93.0, "coverage_ratio": 0.875, "waiting_events": 12}}
+    figures = {"delay_p50_seconds": 93.0, "coverage_ratio": 0.875, "pending_events": 12, "early_labels": 1}
+    daemon.changes |= {"labels": {**figures, "pending_bytes": 20_480}}
     page.eventually("!document.getElementById('labels-card').hidden")
     told = page.text("labels")
-    for part in ("delay p50", "1 min 33 s", "coverage", "88 %", "12 events"):
+    for part in ("delay p50", "1 min 33 s", "coverage", "88 %", "12 events", "1 label", "20.5 kB"):
         assert part in told
     assert page.evaluate("document.getElementById('verdicts-card').hidden")
     model = ModelStatus("logistic", "compiled", 1, {}, {"accuracy": 0.5}, scores=verdict("baseline_majority"))

@@ -50,10 +50,12 @@ const share = (part, of) => {
   return `${percent && percent < 1 ? percent.toPrecision(2) : percent.toFixed(percent < 10 ? 1 : 0)} %`;
 };
 
-// A name ends in its unit: delay_p50_seconds, coverage_ratio, waiting_events.
+// A name ends in its unit: delay_p50_seconds, coverage_ratio, pending_events, pending_bytes, early_labels.
 function withUnit(name, value) {
   if (name.endsWith("_seconds")) return [words(name.slice(0, -8)), duration(value)];
   if (name.endsWith("_ratio")) return [words(name.slice(0, -6)), share(value, 1)];
   if (name.endsWith("_events")) return [words(name.slice(0, -7)), plural(value, "event")];
+  if (name.endsWith("_labels")) return [words(name.slice(0, -7)), plural(value, "label")];
+  if (name.endsWith("_bytes")) return [words(name.slice(0, -6)), bytes(value)];
   return [words(name), isNumber(value) ? value.toLocaleString("en") : NONE];
 }

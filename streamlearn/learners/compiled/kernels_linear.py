@@ -5,6 +5,7 @@ Expressions are in River's order, sums in that of its dict: so without a scaler 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -256,9 +257,9 @@ def _weight(said: float, undone: int) -> float:
     if undone < 0:
         return 1.0
     share = said if undone == 1 else 1.0 - said
-    if share * WEIGHT_MAX > 1.0:
-        return 1.0 / share
-    return WEIGHT_MAX
+    if math.isnan(share):
+        return 1.0
+    return 1.0 / share if share * WEIGHT_MAX > 1.0 else WEIGHT_MAX
 
 
 @uncounted

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from belt_world import DELAYED, World, delayed, events
+from prometheus_client import CollectorRegistry
 
 from streamlearn.checkpoints.inspect import newest_states, show
+from streamlearn.console.app import make_app
+from streamlearn.console.feed import Feed
+from streamlearn.console.history import History
+from streamlearn.console.status import Status
 from streamlearn.errors import SourceError, TooManyPending
-from streamlearn.report import label_figures, summary
+from streamlearn.report import Observer, label_figures, summary
 
 
 @pytest.fixture(autouse=True)
@@ -116,16 +123,77 @@ def test_a_full_shard_reads_no_events_while_labels_go_on(tmp_path: Path) -> None
         poll_events=10,
         overrides=["labels.pending_bytes_max=40000", "labels.remember=0", "stream.micro_batch_events=10"],
     )
-    was_full, steps = 0, 0
+    observer = Observer(world.config, world.belt, world.telemetry)
+    was_full, steps = 0.0, 0
     while steps < 4000 and world.belt.totals.events_read < 900:
         world.belt.step(steps * 1.0)
         steps += 1
-        was_full += world.metric("streamlearn_pending_full") or 0
+        is_full = world.metric("streamlearn_pending_full") or 0.0
+        if is_full and not was_full:
+            status = observer.observe(steps * 1.0)
+            code, reasons = readyz(status)
+            assert code == 503
+            assert "flow keeps as much as labels.pending_bytes_max: reading events pauses" in reasons[0]
+            assert status.labels["pending_bytes"] >= 40_000
+        was_full += is_full
     assert was_full > 0
     assert world.belt.totals.events_read == 900, world.belt.totals
     (lane,) = world.belt.lanes.values()
     assert label_figures([lane.shard])["events_pending"] < 900
     world.belt.abandon()
+
+
+def readyz(status: Status) -> tuple[int, list[str]]:
+    """What the console's own application answers to who asks whether the daemon is ready."""
+    app = make_app(lambda: status, CollectorRegistry(), History(), Feed())
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://console"
+        ) as client:
+            return await client.get("/readyz")
+
+    answer = asyncio.run(ask())
+    return answer.status_code, answer.json()["reasons"]
+
+
+def test_the_picture_says_what_the_summary_says_of_labels(tmp_path: Path) -> None:
+    small = {"poll_events": 20, "overrides": ["stream.micro_batch_events=20"]}
+    world = World(tmp_path, LOGS, text=DELAYED, labels=LABELS, **small)  # type: ignore[arg-type]
+    observer = Observer(world.config, world.belt, world.telemetry)
+    assert set(observer.observe(0.0).labels) == {"pending_events", "pending_bytes", "early_labels"}
+    while world.belt.totals.events_read < 500:
+        world.belt.step(1.0)
+    told = observer.observe(2.0).labels
+    figures = summary(world.config, world.belt, 1.0)["labels"]
+    assert told == {
+        "coverage_ratio": figures["coverage"],
+        "delay_p50_seconds": figures["delay_seconds"]["0.5"],
+        "delay_p90_seconds": figures["delay_seconds"]["0.9"],
+        "delay_p99_seconds": figures["delay_seconds"]["0.99"],
+        "pending_events": figures["events_pending"],
+        "pending_bytes": figures["pending_bytes"],
+        "early_labels": figures["labels_early"],
+    }
+    assert told["pending_events"] > 0
+    world.belt.abandon()
+
+
+def test_the_digest_covers_what_waits(tmp_path: Path) -> None:
+    """Events that are pending at the end: one number of one of them is another, and so is the digest."""
+    plain = [
+        (b"k", json.dumps({"id": n, "t": n, "a": 1.0, "b": 1.0, "c": "x"}).encode(), n) for n in range(40)
+    ]
+    other = [*plain]
+    other[-1] = (b"k", json.dumps({"id": 39, "t": 39, "a": 1.0, "b": 2.0, "c": "x"}).encode(), 39)
+    digests = [
+        World(tmp_path / name, {0: rows}, text=DELAYED, labels={0: []}, overrides=['event.missing="zero"'])
+        .run()
+        .digests()
+        for name, rows in (("plain", plain), ("again", plain), ("other", other))
+    ]
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
 
 
 def test_a_bounded_read_cannot_pause_and_says_so(tmp_path: Path) -> None:
