@@ -37,6 +37,7 @@ POINTS = tuple(f"{step}:{side}" for step in STEPS for side in ("before", "after"
 
 # So that a file is written in several pieces, and a kill between two of them leaves a part of it.
 WRITE_BYTES_MAX = 64 * 1024
+SEGMENT_ROWS = 64  # so that what waits for its label is sealed often, and forgotten within a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def install(kill_at: KillAt | None, *, has_links: bool) -> Steps:
     ``has_links=False``: the disk is one without hard links, as some network file systems are.
     """
     from streamlearn import assemble
+    from streamlearn.belt.labels import layout
     from streamlearn.checkpoints import places
     from streamlearn.connectors import (
         kafka_journal,
@@ -96,6 +98,7 @@ def install(kill_at: KillAt | None, *, has_links: bool) -> Steps:
     )
 
     steps = Steps(kill_at)
+    layout.SEGMENT_ROWS_MIN = layout.SEGMENT_ROWS_MAX = SEGMENT_ROWS
 
     class InPieces(places.Disk):
         def write(self, file: int, data: memoryview) -> int:

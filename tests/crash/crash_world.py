@@ -11,12 +11,12 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from belt_world import events
+from belt_world import delayed, events
 from crash_plan import ByClock, Kill, Plan, Scope
 from crash_points import KillAt
 from crash_tally import Tally
@@ -80,6 +80,20 @@ keep = 3
 [http]
 enabled = false
 """
+# Taken into the config where labels have a topic of their own: half of the waits end without, some labels come late.
+LABELS = """
+[labels]
+topic = "{labels}"
+id = "of"
+label = "y"
+time = "t"
+time_format = "epoch_milliseconds"
+wait = "2s"
+on_expiry = false
+on_late_label = "correct"
+on_correction = "learn"
+early_max = 20
+"""
 # A restarted worker is the same member: the group need not wait for the end of the killed one.
 STATIC = 'source.kafka.properties={{"group.instance.id"="worker-{number}","session.timeout.ms"=6000,"heartbeat.interval.ms"=500}}'
 
@@ -107,24 +121,40 @@ class Failure(Exception):
 
 
 class CrashWorld:
-    """One topic of events on a Kafka, and plans that run over it."""
+    """One topic of events on a Kafka, and plans that run over it; ``delayed_labels``: a second topic has the labels."""
 
-    def __init__(self, kafka: KafkaForTests, zygotes: dict[int, Zygote], folder: Path) -> None:
+    def __init__(
+        self,
+        kafka: KafkaForTests,
+        zygotes: dict[int, Zygote],
+        folder: Path,
+        *,
+        count: int = EVENTS,
+        delayed_labels: bool = False,
+    ) -> None:
         self.kafka = kafka
         self.zygotes = zygotes
         self.folder = folder
         # Unpickling watches River's classes for alterations, and a first digest of one is one (copyreg).
         self._looking = threading.Lock()
         self.topic = kafka.topic(PARTITIONS)
-        logs = events(EVENTS, PARTITIONS, seed=11, bad_every=BAD_EVERY)
-        self.rows: list[Row] = [
-            (number, key, value, None) for number, log in logs.items() for key, value, _ in log
-        ]
+        logs = events(count, PARTITIONS, seed=11, bad_every=BAD_EVERY)
+        self._label_topic: str | None = None
+        if delayed_labels:
+            self._label_topic = kafka.topic(PARTITIONS)
+            logs, labels = delayed(logs, seed=11)
+            kafka.produce(self._label_topic, _rows(labels))
+        self.rows: list[Row] = _rows(logs)
         kafka.produce(self.topic, self.rows)
 
     def text(self, plan: Plan, folder: Path, name: str, topic: str | None = None) -> str:
         """Return the config of a plan, with topics of its own to write to; it reads the world's, or another."""
-        return CONFIG.format(
+        config = CONFIG
+        if self._label_topic is not None:  # and models that take the weights of late labels
+            config = config.replace("naive_bayes.GaussianNB", "tree.HoeffdingTreeClassifier")
+            config = config.replace('label = "y"\n', "") + LABELS
+        return config.format(
+            labels=self._label_topic,
             name=name,
             scope=plan.scope,
             seed=plan.seed,
@@ -183,6 +213,10 @@ class CrashWorld:
             topics.append(journal_topic(name))
         for deleted in self.kafka.admin.delete_topics(topics).values():
             deleted.result()
+
+
+def _rows(logs: Mapping[int, Sequence[tuple[bytes | None, bytes | None, int]]]) -> list[Row]:
+    return [(number, key, value, None) for number, log in logs.items() for key, value, _ in log]
 
 
 class _Life:

@@ -24,6 +24,8 @@ from live_world import LiveWorld
 from waiting import eventually
 from zygote import Zygote
 
+from streamlearn.checkpoints.inspect import show
+
 KILLS = int(os.environ.get("CRASH_KILLS") or 50)
 LIVE_KILLS = KILLS // 8  # of a stream that is still being written
 SEED = int(os.environ.get("CRASH_SEED") or 0)
@@ -58,6 +60,33 @@ def test_runs_without_kills_agree_whatever_their_delivery(suite: CrashSuite) -> 
         valid = EVENTS - EVENTS // BAD_EVERY
         assert len(lived.seen.predictions) == 2 * valid
         assert len(lived.seen.letters) == EVENTS // BAD_EVERY
+
+
+# Before a checkpoint with what waits in memory is durable; between a commit and its checkpoint; behind a sealed segment.
+DELAYED_KILLS = (
+    KillAt("disk.sync:before", 3),
+    KillAt("producer.commit_transaction:after", 9),
+    KillAt("disk.link:after", 5),
+)
+DELAYED_EVENTS = 1200
+
+
+def test_replay_equals_run_and_learned_once_with_labels_that_come_later(
+    kafka: KafkaForTests, zygotes: dict[int, Zygote], tmp_path: Path
+) -> None:
+    world = CrashWorld(kafka, zygotes, tmp_path, count=DELAYED_EVENTS, delayed_labels=True)
+    calm_plan = replace(CALM, name="calm")
+    calm = world.live(calm_plan, calm_seconds=0.0)
+    plan = replace(calm_plan, name="killed", every_events=150, kills=DELAYED_KILLS)
+    tally = Tally(SEED)
+    killed = world.live(plan, calm.seconds, tally)
+    assert tally.killed == len(DELAYED_KILLS), "nothing was proven unless workers died"
+    assert differences(killed.seen, calm.seen, plan) == []
+    assert len(calm.seen.predictions) == 2 * (DELAYED_EVENTS - DELAYED_EVENTS // BAD_EVERY)
+    folder = tmp_path / world.name(plan) / "checkpoints"
+    (shard,) = show(str(folder))["shards"]
+    assert shard["events_learned"] > DELAYED_EVENTS // 2, "labels were learned"
+    assert list(folder.rglob("*.segment")), "what waits was sealed"
 
 
 def test_replay_equals_run_and_learned_once_at_any_kill(
