@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import memory, river_rate
+from bench import labels_rate, memory, river_rate
 from bench.harness import (
     ContenderFailed,
     Record,
@@ -33,7 +33,7 @@ from streamlearn.connectors.local_broker import LocalBroker
 from streamlearn.environment import Environment
 from streamlearn.errors import StreamlearnError
 
-SUITES = ("river", "memory", "torch")
+SUITES = ("river", "labels", "memory", "torch")
 ON_KAFKA = ("river", "memory")
 TORCH_ROWS = 10_000_000
 TORCH_SECONDS_MAX = 3600.0
@@ -85,6 +85,8 @@ def _run(suite: str, bootstrap_servers: str, *, quick: bool) -> list[Record]:
         match suite:
             case "river":
                 return river_rate.measure(bootstrap_servers, quick=quick, say=_say)
+            case "labels":
+                return labels_rate.measure(quick=quick, say=_say)
             case "memory":
                 return memory.measure(bootstrap_servers, quick=quick, say=_say)
             case _:
