@@ -45,7 +45,7 @@ class Emission:
     ``predictions`` holds the records of each model; ``letters`` the rejected events.
     ``next_offsets`` are the shard's once these events are learned, for all its partitions. ``cuts`` is for
     the order journal: ``next_offsets`` at each place inside this run, and at its end, behind which events need
-    not follow in time. Empty where the order is that of the offsets (partition scope).
+    not follow in time. Empty where the order is that of the offsets (of one partition).
     """
 
     predictions: Sequence[Records]

@@ -37,6 +37,7 @@ class Belt:
 
     def __init__(self, config: Config, parts: Parts, *, until_end: bool) -> None:
         self._stream = config.stream
+        self._merges = config.merges
         self._parts = parts
         self._until_end = until_end
         self._events_max = min(FIRST_EVENTS, config.stream.micro_batch_events)
@@ -117,7 +118,7 @@ class Belt:
             parts.topics,
             predicts=parts.predicts,
             next_offsets=next_offsets,
-            cuts=[next_offsets] if self._stream.scope == "stream" else [],
+            cuts=[next_offsets] if self._merges else [],
             covered=covered,
         )
         if emission is None:

@@ -95,7 +95,7 @@ def _ask_kafka(config: Config, source: KafkaSource, report: Report) -> None:
     report.items += [Item(each.what, each.ok, each.detail, each.remedy) for each in found.findings]
     decoder = make_decoder(config)
     for topic, sample in found.samples.items():
-        contract = "label" if topic == config.label_topic else "event"
+        contract: Literal["event", "label"] = "label" if topic == config.label_topic else "event"
         report.items.append(_fits(topic, contract, decoder.decode(sample)))
 
 

@@ -159,7 +159,12 @@ class Config(Section):
     @property
     def keeps_journal(self) -> bool:
         """Whether the order of a live read is written down, in the transactions that predictions leave in."""
-        return self.exactly_once and self.stream.scope == "stream"
+        return self.exactly_once and self.merges
+
+    @property
+    def merges(self) -> bool:
+        """Whether a shard reads several partitions: those of the stream, or one and that of its labels."""
+        return self.stream.scope == "stream" or self.labels is not None
 
     @property
     def topics(self) -> tuple[str, ...]:

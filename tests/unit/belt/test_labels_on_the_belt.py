@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from belt_world import DELAYED, World, delayed, events
+from memory_transactions import MemoryTransactions
 from prometheus_client import CollectorRegistry
 
 from streamlearn.checkpoints.inspect import newest_states, show
@@ -17,6 +18,7 @@ from streamlearn.console.feed import Feed
 from streamlearn.console.history import History
 from streamlearn.console.status import Status
 from streamlearn.errors import SourceError, TooManyPending
+from streamlearn.events import TopicPartition
 from streamlearn.report import Observer, label_figures, summary
 
 
@@ -110,6 +112,53 @@ def test_two_events_of_one_id_are_a_named_rejection(tmp_path: Path) -> None:
     world = World(tmp_path, logs, text=DELAYED, labels={0: []}).run()
     assert [(letter.offset, letter.reason) for letter in world.letters.letters] == [(1, "duplicate_id")]
     assert world.metric("streamlearn_rejected_events_total", reason="duplicate_id") == 1
+
+
+@pytest.mark.parametrize("scope", ["stream", "partition"])
+def test_a_live_order_of_events_and_labels_is_repeated_after_a_crash(tmp_path: Path, scope: str) -> None:
+    """The labels come late: the live read could not wait for them. Whoever replays takes them where they came."""
+    transactions = MemoryTransactions()
+    options = [f"stream.scope={scope}", "checkpoint.every_seconds=1000"]
+    live = World(
+        tmp_path / "live",
+        LOGS,
+        text=DELAYED,
+        labels={number: [] for number in LABELS},
+        overrides=options,
+        transactions=transactions,
+        until_end=False,
+        poll_events=60,
+    )
+    for second in range(10):
+        live.belt.step(float(second))
+    early = len(transactions.records)
+    assert 50 < early < 800
+    for number, rows in LABELS.items():
+        live.reader.logs[TopicPartition("labels", number)] += rows
+    for second in range(10, 120):
+        live.belt.step(float(second))
+    live.belt.checkpoint_all(10)
+    records, digests = list(transactions.records), live.digests()
+    straight = World(tmp_path / "straight", LOGS, text=DELAYED, labels=LABELS, overrides=options).run()
+    assert straight.digests() != digests, "the live order should not be that of a bounded read"
+    # Again from nothing but events, labels and journal: every checkpoint is gone.
+    again = World(
+        tmp_path / "again",
+        LOGS,
+        text=DELAYED,
+        labels=LABELS,
+        overrides=options,
+        transactions=transactions,
+        until_end=False,
+        poll_events=9,
+    )
+    for second in range(600):
+        again.belt.step(float(second))
+    again.belt.checkpoint_all(10)
+    assert transactions.records == records, "nothing is sent twice"
+    assert again.digests() == digests
+    live.belt.abandon()
+    again.belt.abandon()
 
 
 def test_a_full_shard_reads_no_events_while_labels_go_on(tmp_path: Path) -> None:
