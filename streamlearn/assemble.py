@@ -27,6 +27,7 @@ from streamlearn.belt.labels.join import LabelJoin
 from streamlearn.belt.labels.kept import KeptEvents
 from streamlearn.belt.labels.layout import Layout
 from streamlearn.belt.loop import Belt
+from streamlearn.belt.monitors.watch import signals_of, watch_of
 from streamlearn.belt.parts import Parts
 from streamlearn.belt.scores.scoreboard import Scoreboard
 from streamlearn.belt.shard import Shard, ShardParts
@@ -152,13 +153,17 @@ def shard_factory(
             features=FeatureBuilder(config.event),
             learners=learners,
             judges={each.name: make_judge(config) for each in learners},
-            monitors={each.name: DriftMonitor(config.drift) for each in models},
+            monitors={
+                each.name: DriftMonitor(config.drift, signals_of(config), config.drift.window_events)
+                for each in models
+            },
             scores=Scoreboard(
                 task, [each.name for each in models], [each.name for each in trivial], config.evaluate
             ),
             errors_of=errors_of,
             categories=CategoryBound(config.event.categorical, config.event.categories_max),
             inputs=InputWatch(config.stream.rejected_ratio_max),
+            watch=watch_of(config),
             labels=join,
         )
         return make(

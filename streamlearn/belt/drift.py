@@ -2,10 +2,14 @@
 
 Upholds `replay_equals_run`: a detector's state is a pure function of the errors in order. After an alarm a
 detector starts afresh, as River's do. The arithmetic stands in drift_kernels.py.
+
+A model's error goes up and down with what happens in a day, and a detector alarms both ways: so alarms that follow
+one on the same model within some errors belong to it, and are counted with it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +28,8 @@ from streamlearn.config import Drift
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
 from streamlearn.events import Float_B, Float_BF
+
+_LOOK_ERRORS, _ENDS = 32, 100  # between two looks of ADWIN; at which it looks, in a window of a million
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,17 @@ class _Detector(Protocol):
 class DriftMonitor:
     """The drift detectors of one model in one shard.
 
-    ``alarms`` counts each detector's alarms since the shard's first event.
+    ``alarms`` counts each detector's alarms since the shard's first event, ``folded`` those that were not told, since
+    they followed another one within ``quiet_events`` errors.
+
+    Parameters
+    ----------
+    settings
+        The config section.
+    signals
+        How many signals share the budget from which ADWIN's delta follows, where none is set.
+    quiet_events
+        0: every alarm is told.
 
     >>> monitor = DriftMonitor(Drift(detectors=("page_hinkley",), page_hinkley_threshold=5.0))
     >>> monitor.update(np.repeat([0.0, 1.0], 100))
@@ -60,27 +76,42 @@ class DriftMonitor:
     {'page_hinkley': 1}
     """
 
-    def __init__(self, settings: Drift) -> None:
+    def __init__(self, settings: Drift, signals: int = 1, quiet_events: int = 0) -> None:
+        delta = settings.adwin_delta or adwin_delta(settings.expected_run_events * signals)
         makers: dict[str, Callable[[], _Detector]] = {
-            "adwin": lambda: Adwin(settings.adwin_delta),
+            "adwin": lambda: Adwin(delta),
             "page_hinkley": lambda: PageHinkley(settings.page_hinkley_delta, settings.page_hinkley_threshold),
         }
         self._detectors: dict[str, _Detector] = {name: makers[name]() for name in settings.detectors}
         self.alarms = dict.fromkeys(self._detectors, 0)
+        self.folded = 0
+        self._quiet_events = quiet_events
+        self._errors = 0
+        self._quiet_until = 0
 
     def update(self, errors_B: Float_B) -> list[DriftAlarm]:
         """Take finite errors in, in shard order; return the alarms by index, then in configured order."""
-        found = []
-        for name, detector in self._detectors.items():
-            indices = detector.update(errors_B)
-            self.alarms[name] += len(indices)
-            found += [DriftAlarm(name, index) for index in indices]
-        return sorted(found, key=lambda alarm: alarm.index)
+        found = [
+            DriftAlarm(name, index)
+            for name, detector in self._detectors.items()
+            for index in detector.update(errors_B)
+        ]
+        told = []
+        for alarm in sorted(found, key=lambda alarm: alarm.index):
+            if self._errors + alarm.index < self._quiet_until:
+                self.folded += 1
+                continue
+            self._quiet_until = self._errors + alarm.index + self._quiet_events
+            self.alarms[alarm.detector] += 1
+            told.append(alarm)
+        self._errors += len(errors_B)
+        return told
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the whole state, in arrays."""
         arrays = {name: detector.state() for name, detector in self._detectors.items()}
-        return Snapshot(data={"alarms": dict(self.alarms)}, arrays=arrays)
+        counts = {"errors": self._errors, "quiet_until": self._quiet_until, "folded": self.folded}
+        return Snapshot(data={"alarms": dict(self.alarms), **counts}, arrays=arrays)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become what was snapshotted. Raises CheckpointRefused on other detectors or forms."""
@@ -93,6 +124,22 @@ class DriftMonitor:
         for name, detector in self._detectors.items():
             detector.restore(snapshot.arrays[name])
             self.alarms[name] = int(snapshot.data["alarms"][name])
+        self._errors, self._quiet_until, self.folded = (
+            int(snapshot.data[name]) for name in ("errors", "quiet_until", "folded")
+        )
+
+
+def adwin_delta(expected_errors: float) -> float:
+    """Return the delta with which one false alarm in so many errors is expected at most, by a union bound.
+
+    At one end of a bucket ADWIN errs with a probability of delta / ln(width); it looks at about a hundred of them
+    (five or six of each size, in a window of a million) at every 32nd error.
+    Source: Bifet and Gavalda 2007, doi:10.1137/1.9781611972771.42, theorem 1.
+
+    >>> adwin_delta(1_000_000)
+    1.1090354888959125e-06
+    """
+    return _LOOK_ERRORS * math.log(_LOOK_ERRORS) / (_ENDS * expected_errors)
 
 
 class Adwin:

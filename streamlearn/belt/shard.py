@@ -21,6 +21,7 @@ from streamlearn.belt.messages.ends import ends_of_messages
 from streamlearn.belt.rejecting import rejected
 from streamlearn.belt.stations import (
     CategoryStation,
+    Changed,
     Classes,
     FeatureStation,
     InputStation,
@@ -30,6 +31,7 @@ from streamlearn.belt.stations import (
     Scores,
     SkipsSteps,
     Station,
+    Watching,
 )
 from streamlearn.config import Task
 from streamlearn.contracts import Learner, ModelEntry, ShardState, Snapshot
@@ -49,18 +51,21 @@ EVENTS_LEARNED = "events_learned"
 EVENTS_UNLABELLED = "events_unlabelled"
 EVENTS_REJECTED = "events_rejected"
 EVENTS_MISSED = "events_missed"  # offsets that the log no longer held, passed over by on_gap = "skip"
+WINDOWS = "windows"  # what an alarm calls the comparison of two windows, among detectors
 COUNTERS = (EVENTS_LEARNED, EVENTS_UNLABELLED, EVENTS_REJECTED, EVENTS_MISSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A detector says that a model's error changed at this event."""
+    """A detector says that a signal changed at this event."""
 
-    model: str
+    model: str  # "": an input of all of them
     detector: str
     partition: TopicPartition
     offset: int
     event_time_us: int  # microseconds since 1970 in UTC
+    signal: str = "error"  # such as "dep_delay mean"
+    detail: str = ""  # such as "12.6 -> 31"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ class ShardParts:
     errors_of: Callable[[Task, Predictions, Examples], tuple[Int_B, Float_B]]
     categories: CategoryStation
     inputs: InputStation
+    watch: Watching
     labels: LabelStation | None = None
 
     def stations(self) -> Iterator[tuple[str, Station]]:
@@ -127,6 +133,7 @@ class ShardParts:
         for name, monitor in self.monitors.items():
             yield f"drift/{name}", monitor
         yield "scores", self.scores
+        yield "watch", self.watch
         if self.labels is not None:
             yield "labels", self.labels
 
@@ -193,7 +200,8 @@ class Shard:
         events, accepted, examples = self._examples(events)
         examples, overflowed = self._bounded(examples)
         watch.lap("features")
-        alarms: list[Alarm] = []
+        alarms = list(self._changes("", parts.watch.inputs(examples.features), accepted))
+        watch.lap("drift")
         said_by: dict[str, Predictions] = {}
         errors_by: dict[str, tuple[Int_B, Float_B]] = {}
         learned: dict[str, int] = {}
@@ -207,6 +215,10 @@ class Shard:
             watch.lap("evaluate")
             if learner.name in parts.monitors:
                 alarms += self._alarms(learner.name, *errors_by[learner.name], accepted)
+                changes = parts.watch.said(learner.name, said, parts.classes.tokens)
+                alarms += self._changes(learner.name, changes, accepted)
+                changes = parts.watch.judged(learner.name, *errors_by[learner.name], said, examples)
+                alarms += self._changes(learner.name, changes, accepted)
                 watch.lap("drift")
         parts.scores.update(said_by, errors_by, examples)
         watch.lap("evaluate")
@@ -255,12 +267,20 @@ class Shard:
         self, model: str, rows_B: Int_B, errors_B: Float_B, accepted: pa.RecordBatch
     ) -> Iterator[Alarm]:
         for found in self.parts.monitors[model].update(errors_B):
-            row = int(rows_B[found.index])
-            partition = TopicPartition(
-                self._topics[accepted.column("topic")[row].as_py()], accepted.column("partition")[row].as_py()
-            )
-            offset, time_us = accepted.column("offset")[row].as_py(), accepted.column("time_us")[row].as_py()
-            yield Alarm(model, found.detector, partition, offset, time_us)
+            yield Alarm(model, found.detector, *self._place_of(int(rows_B[found.index]), accepted))
+
+    def _changes(self, model: str, changes: Sequence[Changed], accepted: pa.RecordBatch) -> Iterator[Alarm]:
+        for found in changes:
+            place = self._place_of(found.index, accepted)
+            yield Alarm(model, WINDOWS, *place, found.signal, found.detail)
+
+    def _place_of(self, row: int, events: pa.RecordBatch) -> tuple[TopicPartition, int, int]:
+        """Return the partition, the offset and the time of an event."""
+        column = events.column
+        partition = TopicPartition(
+            self._topics[column("topic")[row].as_py()], column("partition")[row].as_py()
+        )
+        return partition, column("offset")[row].as_py(), column("time_us")[row].as_py()
 
     def _count(self, events: pa.RecordBatch, examples: Examples) -> None:
         learned = int(np.count_nonzero(examples.labelled_B))

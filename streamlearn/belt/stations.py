@@ -101,6 +101,31 @@ class Monitor(Station, Protocol):
     def update(self, errors_B: Float_B) -> Sequence[Found]: ...
 
 
+class Changed(Protocol):
+    """A signal that is no longer what it was, and the row of the event with which that was noticed."""
+
+    @property
+    def signal(self) -> str: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def detail(self) -> str: ...
+
+
+class Watching(Station, Protocol):
+    """Watches what goes into models and what comes out."""
+
+    def inputs(self, features: Features) -> Sequence[Changed]: ...
+
+    def said(self, model: str, said: Predictions, class_tokens: Sequence[str]) -> Sequence[Changed]: ...
+
+    def judged(
+        self, model: str, rows_J: Int_B, errors_J: Float_B, said: Predictions, examples: Examples
+    ) -> Sequence[Changed]: ...
+
+
 class Scores(Station, Protocol):
     """What is said of learners beside their metrics."""
 

@@ -81,6 +81,9 @@ class Config(Section):
         for feature in self.evaluate.slices:
             if feature not in self.event.categorical:
                 raise ValueError(f"evaluate.slices names {feature!r}, which is none of event.categorical")
+        for feature in self.drift.ignore:
+            if feature not in (*self.event.numeric, *self.event.categorical):
+                raise ValueError(f"drift.ignore names {feature!r}, which is no feature")
         if self.predictions is not None and self.predictions.delivery == "exactly_once":
             self._transactions_fit(self.predictions)
         if self.stream.task == "anomaly" and any(model.learner == "torch" for model in self.models):

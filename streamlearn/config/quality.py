@@ -36,11 +36,49 @@ class Evaluate(Section):
 
 
 class Drift(Section):
-    detectors: tuple[Literal["adwin", "page_hinkley"], ...] = Field(
-        default=("adwin", "page_hinkley"), description="Detectors that watch each model's error."
+    expected_run_events: int = Field(
+        default=1_000_000,
+        ge=1000,
+        le=10**12,
+        description="The budget: so many events bring one false alarm on average, all signals together.",
     )
-    adwin_delta: float = Field(default=0.002, gt=0, lt=1, description="ADWIN's confidence parameter.")
+    window_events: int = Field(
+        default=10_000,
+        ge=500,
+        le=10_000_000,
+        multiple_of=50,
+        description="Events of the window that is compared with the reference window when it is full, in 50 "
+        "blocks; events may depend on those within a block. Also how long alarms on one model's error are one.",
+    )
+    watch: tuple[Literal["inputs", "outputs", "errors"], ...] = Field(
+        default=("inputs", "outputs", "errors"),
+        description="What windows are compared of: the features, what models say, their errors and calibration.",
+    )
+    ignore: tuple[str, ...] = Field(
+        default=(),
+        description="Features that are not watched: those that always move, such as the hour or a counter.",
+    )
+    after_alarm: Literal["renew", "keep"] = Field(
+        default="renew",
+        description="What becomes of the reference of what moved: a new one is taken, so that the next alarm is "
+        "of another change, or it is kept, and there is an alarm a window until it is as before.",
+    )
+    detectors: tuple[Literal["adwin", "page_hinkley"], ...] = Field(
+        default=("adwin",), description="Detectors that watch each model's error, event by event."
+    )
+    adwin_delta: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="ADWIN's confidence parameter. Unset: what keeps it within the budget.",
+    )
     page_hinkley_delta: float = Field(default=0.005, ge=0, description="Page-Hinkley's tolerated change.")
     page_hinkley_threshold: float = Field(
-        default=50.0, gt=0, description="Page-Hinkley's threshold (lambda)."
+        default=50.0,
+        gt=0,
+        description="Page-Hinkley's threshold (lambda), in the unit of the error: it knows of no budget.",
     )
+
+    def watches_feature(self, name: str) -> bool:
+        """Whether this feature is one of the watched inputs."""
+        return "inputs" in self.watch and name not in self.ignore

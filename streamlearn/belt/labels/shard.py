@@ -186,6 +186,10 @@ class JoiningShard(GuardedShard):
                 kept.open.set_said(portion.first_row, number, said)
                 if learner.name in parts.monitors:
                     portions.add(learner.name, said)
+                    changes = parts.watch.said(learner.name, said, parts.classes.tokens)
+                    if changes:
+                        where = events.select(list(_WHERE)).take(pa.array(new))
+                        portions.alarms += self._changes(learner.name, changes, where)
         watch.lap("learn")
         portions.learned += int(np.count_nonzero(~predicts_O))
         judged = np.flatnonzero(portion.kind_O == kernels.JUDGE_AND_LEARN)
@@ -204,6 +208,7 @@ class JoiningShard(GuardedShard):
         features, overflowed = self.parts.categories.bound(features)
         for name, count in overflowed.items():
             portions.overflowed[name] = portions.overflowed.get(name, 0) + count
+        portions.alarms += self._changes("", self.parts.watch.inputs(features), accepted)
         self._join.kept.keep(accepted.column("id"), features, self.parts.categories.encode(features))
         return features
 
@@ -250,6 +255,8 @@ class JoiningShard(GuardedShard):
             watch.lap("evaluate")
             if learner.name in self.parts.monitors:
                 portions.alarms += self._alarms(learner.name, *errors_by[learner.name], where)
+                changes = self.parts.watch.judged(learner.name, *errors_by[learner.name], said, examples)
+                portions.alarms += self._changes(learner.name, changes, where)
                 watch.lap("drift")
         self.parts.scores.update(said_by, errors_by, examples)
         watch.lap("evaluate")

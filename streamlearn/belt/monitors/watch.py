@@ -1,0 +1,229 @@
+"""One shard's watch over what goes into its models and what comes out. A station, with state of its own.
+
+Upholds `predict_before_learn` on the judging side (predictions and labels are only read), `replay_equals_run` (each
+monitor's windows end by its own count of events) and `reads_are_pure`.
+
+The budget: ``drift.expected_run_events`` events bring one false alarm on average, all signals of a shard together.
+A signal is compared once a window, so of S signals each may be wrong with the probability of window_events /
+(expected_run_events * S) every time; that the mean number of false alarms is then within the budget needs no
+independence between them. docs/drift.md has the whole argument.
+
+Shape letters: B events of a batch, J judged ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from streamlearn.belt.monitors.categories import SIGNALS as CATEGORY_SIGNALS
+from streamlearn.belt.monitors.categories import CategoryMonitor
+from streamlearn.belt.monitors.numbers import ALL_SIGNALS, MEAN_ALONE, NumberMonitor
+from streamlearn.belt.monitors.windows import Moved, Rule, Told
+from streamlearn.config import Config, Drift, Task
+from streamlearn.contracts import Snapshot
+from streamlearn.errors import CheckpointRefused
+from streamlearn.events import (
+    MISSING_CATEGORY,
+    Categorical,
+    Code_B,
+    Examples,
+    Features,
+    Float_B,
+    Int_B,
+    Predictions,
+)
+
+_INPUTS = "numbers"
+_FEATURE, _SAID, _JUDGED = "feature/", "said/", "judged/"
+_Monitor = NumberMonitor | CategoryMonitor
+
+
+@dataclass(frozen=True, slots=True)
+class ToldOf:
+    """How one signal stands, and of which model; ``""``: of the inputs."""
+
+    model: str
+    told: Told
+
+
+class Watch:
+    """Watches the features that models are given, what each says, and how right that is.
+
+    Parameters
+    ----------
+    numeric, categorical
+        Features of the stream, in their order; those that the settings ignore are passed over.
+    models
+        Those whose outputs are watched.
+    signals
+        How many signals share the budget, those of other detectors included.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        numeric: Sequence[str],
+        categorical: Sequence[str],
+        models: Sequence[str],
+        settings: Drift,
+        signals: int,
+    ) -> None:
+        rule = rule_of(settings, signals)
+        self._task: Task = task
+        self._columns = [place for place, name in enumerate(numeric) if settings.watches_feature(name)]
+        self._all_columns = len(self._columns) == len(numeric)
+        self._monitors: dict[str, _Monitor] = {}
+        if self._columns:
+            names = [numeric[place] for place in self._columns]
+            self._monitors[_INPUTS] = NumberMonitor(names, ALL_SIGNALS, rule)
+        for name in categorical:
+            if settings.watches_feature(name):
+                self._monitors[_FEATURE + name] = CategoryMonitor(name, rule)
+        for name in models:
+            if "outputs" in settings.watch:
+                self._monitors[_SAID + name] = _of_outputs(task, rule)
+            if "errors" in settings.watch:
+                judged = ("error",) if task == "anomaly" else ("error", "calibration")
+                self._monitors[_JUDGED + name] = NumberMonitor(judged, MEAN_ALONE, rule)
+
+    def inputs(self, features: Features) -> list[Moved]:
+        """Take the features of events in, in shard order; return what moved, by event."""
+        moved: list[Moved] = []
+        numbers = self._monitors.get(_INPUTS)
+        if isinstance(numbers, NumberMonitor):
+            value_BF, missing_BF = features.numeric_BF, features.missing_BF
+            if not self._all_columns:
+                value_BF = np.ascontiguousarray(value_BF[:, self._columns])
+                missing_BF = np.ascontiguousarray(missing_BF[:, self._columns])
+            moved += numbers.update(value_BF, missing_BF)
+        for column in features.categorical:
+            moved += self._categorical(_FEATURE + column.name, column)
+        return sorted(moved, key=lambda each: each.index)
+
+    def said(self, model: str, said: Predictions, class_tokens: Sequence[str]) -> list[Moved]:
+        """Take what a model said of events in; return what moved, by event."""
+        monitor = self._monitors.get(_SAID + model)
+        if isinstance(monitor, NumberMonitor):
+            assert said.value_B is not None, "regression and anomaly fill value_B"
+            missing_B1 = ~np.isfinite(said.value_B).reshape(-1, 1)
+            value_B1 = np.ascontiguousarray(said.value_B.reshape(-1, 1))
+            return monitor.update(np.where(missing_B1, 0.0, value_B1), missing_B1)
+        if monitor is None or said.class_B is None:
+            return []
+        nothing = len(class_tokens)
+        codes_B: Code_B = np.where(said.class_B < 0, np.int32(nothing), said.class_B).astype(np.int32)
+        return self._categorical(_SAID + model, Categorical("", codes_B, (*class_tokens, MISSING_CATEGORY)))
+
+    def judged(
+        self, model: str, rows_J: Int_B, errors_J: Float_B, said: Predictions, examples: Examples
+    ) -> list[Moved]:
+        """Take a model's errors in, and how its shares stand to what came true; return what moved, by event.
+
+        Parameters
+        ----------
+        rows_J, errors_J
+            The rows that were judged, and the error of each.
+        """
+        monitor = self._monitors.get(_JUDGED + model)
+        if not isinstance(monitor, NumberMonitor):
+            return []
+        value_JF, missing_JF = errors_J.reshape(-1, 1), np.zeros((len(errors_J), 1), np.bool_)
+        if self._task != "anomaly":
+            gap_J = self._gaps(rows_J, said, examples)
+            missing_J = ~np.isfinite(gap_J)
+            value_JF = np.column_stack((errors_J, np.where(missing_J, 0.0, gap_J)))
+            missing_JF = np.column_stack((missing_JF[:, 0], missing_J))
+        return [
+            replace(each, index=int(rows_J[each.index]))
+            for each in monitor.update(np.ascontiguousarray(value_JF), np.ascontiguousarray(missing_JF))
+        ]
+
+    def told(self) -> Iterator[ToldOf]:
+        """Yield how each signal stood when its last window ended: the inputs', then each model's."""
+        for name, monitor in self._monitors.items():
+            model = name.partition("/")[2] if name.startswith((_SAID, _JUDGED)) else ""
+            yield from (ToldOf(model, told) for told in monitor.told())
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the whole state."""
+        parts = {name: monitor.snapshot() for name, monitor in self._monitors.items()}
+        return Snapshot(
+            data={name: dict(part.data) for name, part in parts.items()},
+            arrays={f"{name}/{key}": a for name, part in parts.items() for key, a in part.arrays.items()},
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what was snapshotted. Raises CheckpointRefused where other things were watched."""
+        if set(snapshot.data) != set(self._monitors):
+            raise CheckpointRefused(
+                f"the checkpoint watches {sorted(snapshot.data)}, the config {sorted(self._monitors)}",
+                remedy="set drift.watch and drift.ignore back, or start this stream anew with another checkpoint.path",
+            )
+        for name, monitor in self._monitors.items():
+            prefix = f"{name}/"
+            arrays = {k.removeprefix(prefix): v for k, v in snapshot.arrays.items() if k.startswith(prefix)}
+            monitor.restore(Snapshot(data=snapshot.data[name], arrays=arrays))
+
+    def _categorical(self, name: str, column: Categorical) -> list[Moved]:
+        monitor = self._monitors.get(name)
+        return monitor.update(column.codes_B, column.values) if isinstance(monitor, CategoryMonitor) else []
+
+    def _gaps(self, rows_J: Int_B, said: Predictions, examples: Examples) -> Float_B:
+        """Return of each judged event by how much the model was too high; NaN where it told no number.
+
+        Regression: what was said minus the truth. Binary: the share of class 1 minus whether it was class 1. More
+        classes: the share of the class that was said minus whether it was so.
+        """
+        truth_J = examples.target_B[rows_J]
+        if self._task == "regression":
+            assert said.value_B is not None, "regression fills value_B"
+            with np.errstate(over="ignore"):
+                gap_J: Float_B = said.value_B[rows_J] - truth_J
+            return gap_J
+        if said.probability_BC is None or said.class_B is None:
+            return np.full(len(rows_J), np.nan)
+        class_J = np.ones_like(said.class_B[rows_J]) if self._task == "binary" else said.class_B[rows_J]
+        known_J = (class_J >= 0) & (class_J < said.probability_BC.shape[1])
+        share_J = np.nan_to_num(said.probability_BC[rows_J, np.where(known_J, class_J, 0)])
+        return np.where(known_J, share_J - (truth_J == class_J), np.nan)
+
+
+def rule_of(settings: Drift, signals: int) -> Rule:
+    """Return the rule by which each of so many signals keeps to its part of the budget.
+
+    >>> rule_of(Drift(expected_run_events=1_000_000, window_events=10_000), signals=50).alarm_probability
+    0.0002
+    """
+    alarm_probability = settings.window_events / (settings.expected_run_events * signals)
+    return Rule(settings.window_events, min(alarm_probability, 1.0), settings.after_alarm == "renew")
+
+
+def _of_outputs(task: Task, rule: Rule) -> _Monitor:
+    if task in ("binary", "multiclass"):
+        return CategoryMonitor("predicted", rule, tells_shares=True)
+    return NumberMonitor(("predicted",), ALL_SIGNALS, rule)
+
+
+def watch_of(config: Config) -> Watch:
+    """Return the watch of a config, of no events yet."""
+    event, models = config.event, [each.name for each in config.models]
+    return Watch(
+        config.stream.task, event.numeric, event.categorical, models, config.drift, signals_of(config)
+    )
+
+
+def signals_of(config: Config) -> int:
+    """Return how many signals of a config share the budget: those of features, then of each model."""
+    task, settings = config.stream.task, config.drift
+    numeric = sum(map(settings.watches_feature, config.event.numeric))
+    categorical = sum(map(settings.watches_feature, config.event.categorical))
+    of_model = len(settings.detectors)
+    if "outputs" in settings.watch:
+        of_model += len(CATEGORY_SIGNALS) if task in ("binary", "multiclass") else len(ALL_SIGNALS)
+    if "errors" in settings.watch:
+        of_model += 1 if task == "anomaly" else 2
+    of_all_models = of_model * len(config.models)
+    return max(1, len(ALL_SIGNALS) * numeric + len(CATEGORY_SIGNALS) * categorical + of_all_models)
