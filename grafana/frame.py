@@ -88,7 +88,7 @@ def _annotations() -> list[Json]:
             "Drift alarms",
             "orange",
             grew("streamlearn_drift_alarms_total", "model, detector, signal"),
-            "{{model}}: {{detector}} on {{signal}}",
+            "{{model}} {{signal}} ({{detector}})",
         ),
         _mark(
             "Rebalances",

@@ -178,8 +178,27 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "streamlearn_drift_alarms_total",
         "counter",
-        "Alarms of the drift detectors.",
+        "Alarms of the drift detectors; without a model: of an input of all models.",
         labels=("model", "detector", "signal"),
+    ),
+    Metric(
+        "streamlearn_drift_expected_run_events",
+        "gauge",
+        "The budget of false alarms: so many events bring one on average (drift.expected_run_events).",
+        "events",
+    ),
+    Metric(
+        "streamlearn_signal_value",
+        "gauge",
+        "What a watched signal was in its reference window and in the last window compared with it; of a "
+        "distribution the Jensen-Shannon distance. Of several shards, where it moved most.",
+        labels=("model", "signal", "of"),
+    ),
+    Metric(
+        "streamlearn_signal_movement",
+        "gauge",
+        "How far a watched signal has moved from its reference, in parts of what is an alarm.",
+        labels=("model", "signal"),
     ),
     Metric(
         "streamlearn_checkpoints_total",

@@ -14,6 +14,7 @@ from streamlearn import __version__
 from streamlearn.belt.labels.delays import DELAYS_SIZE, delay_quantiles
 from streamlearn.belt.labels.shard import JoiningShard
 from streamlearn.belt.loop import Belt
+from streamlearn.belt.monitors.watch import ToldOf, Watch
 from streamlearn.belt.scores.kappa import kappas
 from streamlearn.belt.scores.scoreboard import Scoreboard
 from streamlearn.belt.shard import Alarm, Shard
@@ -24,6 +25,7 @@ from streamlearn.console.status import (
     CheckpointStatus,
     DriftAlarm,
     ModelStatus,
+    MoverStatus,
     PartitionStatus,
     RejectedStatus,
     Role,
@@ -107,6 +109,7 @@ class Observer:
             baselines=baselines,
             drift_alarms_total=totals.drift_alarms,
             drift_alarms=tuple(map(_alarm, totals.last_alarms)),
+            movers=self._movers(),
             rejections=dict(totals.rejections),
             rejected_samples={
                 reason: RejectedStatus(
@@ -117,6 +120,16 @@ class Observer:
             labels=self._labels(),
             checkpoints=tuple(self._checkpoints()),
             checkpoints_total=totals.checkpoints_written,
+        )
+
+    def _movers(self) -> tuple[MoverStatus, ...]:
+        signals = signals_told([lane.shard for lane in self._belt.lanes.values()])
+        self._telemetry.signals_compared(
+            (of.model, of.told.signal, of.told.reference, of.told.present, of.told.movement) for of in signals
+        )
+        return tuple(
+            MoverStatus(of.model, of.told.signal, of.told.reference, of.told.present, of.told.movement)
+            for of in signals[:MOVERS_SHOWN]
         )
 
     def _worker(self) -> WorkerStatus:
@@ -328,6 +341,21 @@ def _weighted(shards: Sequence[Shard], model: str, window: WindowName) -> dict[s
     return {metric: total / weights[metric] for metric, total in sums.items() if weights[metric]}
 
 
+MOVERS_SHOWN = 8
+
+
+def signals_told(shards: Sequence[Shard]) -> list[ToldOf]:
+    """Return how all watched signals stand, most moved first; of several shards, where each moved most."""
+    most: dict[tuple[str, str], ToldOf] = {}
+    for shard in shards:
+        watch = shard.parts.watch
+        for each in watch.told() if isinstance(watch, Watch) else ():
+            key = (each.model, each.told.signal)
+            if key not in most or most[key].told.movement < each.told.movement:
+                most[key] = each
+    return sorted(most.values(), key=lambda each: (-each.told.movement, each.model, each.told.signal))
+
+
 def _alarm(alarm: Alarm) -> DriftAlarm:
     return DriftAlarm(
         event_time_seconds=alarm.event_time_us / 1e6,
@@ -336,6 +364,8 @@ def _alarm(alarm: Alarm) -> DriftAlarm:
         topic=alarm.partition.topic,
         partition=alarm.partition.partition,
         offset=alarm.offset,
+        signal=alarm.signal,
+        detail=alarm.detail,
     )
 
 
@@ -364,6 +394,16 @@ def summary(config: Config, belt: Belt, seconds: float) -> dict[str, Any]:
             for score in model_scores([lane.shard for lane in belt.lanes.values()])
         ],
         "drift_alarms": totals.drift_alarms,
+        "movers": [
+            {
+                "model": of.model or None,
+                "signal": of.told.signal,
+                "reference": of.told.reference,
+                "present": of.told.present,
+                "movement": round(of.told.movement, 4),
+            }
+            for of in signals_told([lane.shard for lane in belt.lanes.values()])[:MOVERS_SHOWN]
+        ],
         "checkpoints_written": totals.checkpoints_written,
         **_of_labels(config, belt),
     }

@@ -87,24 +87,78 @@ def against_itself() -> list[Json]:
     ]
 
 
+ALL_MODELS = 'model=~".*"'  # an input's signals are of no model
+
+
 def drift() -> list[Json]:
     alarms = "streamlearn_drift_alarms_total"
+    movement = gauge("streamlearn_signal_movement", ALL_MODELS)
+    events = increase("streamlearn_events_total", "instance", 'outcome!="rejected"', over="6h")
+    by_chance = f"{events} / on (instance) {gauge('streamlearn_drift_expected_run_events')}"
     return [
         bars(
             "Drift alarms",
-            "The world may have changed for this model.",
-            [line(increase(alarms, "model, detector, signal"), "{{model}}: {{detector}}, {{signal}}")],
+            "The world may have changed; what moved is named. Without a model: an input of all of them.",
+            [
+                line(
+                    increase(alarms, "model, detector, signal", ALL_MODELS),
+                    "{{model}} {{signal}} ({{detector}})",
+                )
+            ],
             "StreamlearnDriftAlarmsOverBudget",
         ),
         graph(
-            "Drift alarms, of the last hour",
-            "What the budget is of.",
+            "Drift alarms of the last six hours, and those of chance",
+            "Chance alone brings one in drift.expected_run_events events, all signals together; what is above is change.",
             "short",
-            [line(increase(alarms, "model, detector", over="1h"), "{{model}}: {{detector}}")],
-            steps=((None, "green"), (6, "red")),
+            [
+                line(increase(alarms, "instance", ALL_MODELS, over="6h"), "{{instance}}: alarms"),
+                line(by_chance, "{{instance}}: by chance"),
+            ],
             alerts=("StreamlearnDriftAlarmsOverBudget",),
         ),
+        graph(
+            "What moved most",
+            "How far a signal is from its reference window, in parts of what is an alarm: from 1 on it is one.",
+            "percentunit",
+            [line(f"topk(10, max by (model, signal) ({movement}))", "{{model}} {{signal}}")],
+            steps=((None, "green"), (1, "red")),
+            alerts=("StreamlearnDriftAlarmsOverBudget",),
+        ),
+        *(graph(title, about, unit, _values(signal), scale="free") for title, about, unit, signal in SIGNALS),
     ]
+
+
+# Of which signals there is a panel: by how their names end.
+SIGNALS = (
+    (
+        "Distance from the reference",
+        "The Jensen-Shannon distance of the last window's distribution, of features and predictions; 0: the same, 1: nothing in common.",
+        "short",
+        ".+ distribution",
+    ),
+    ("Means", "Of the last window: features, predictions, errors and calibration.", "short", ".+ mean"),
+    ("Spread", "The standard deviation within a block of the last window, on average.", "short", ".+ spread"),
+    (
+        "Missing and unseen",
+        "The share of events without the feature, or with a category that the window before the reference did not show.",
+        "percentunit",
+        ".+ (missing|unseen)",
+    ),
+    (
+        "Predicted classes",
+        "The share of events of which each class is said, in the last window; no curve in regression.",
+        "percentunit",
+        "predicted .+",
+    ),
+)
+
+
+def _values(signal: str) -> list[Json]:
+    values = gauge("streamlearn_signal_value", ALL_MODELS, 'of="present"', f'signal=~"{signal}"')
+    if signal.startswith("predicted"):
+        values = values[:-1] + ', signal!~"predicted (mean|spread|missing|unseen|distribution)"}'
+    return [line(f"max by (model, signal) ({values})", "{{model}} {{signal}}")]
 
 
 def learning() -> list[Json]:

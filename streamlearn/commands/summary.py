@@ -53,6 +53,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         console.print(model_table(summary["models"], console.width))
         for line in verdict_lines(summary["models"]):
             console.print(line, highlight=False, soft_wrap=True)
+    for line in mover_lines(summary["movers"]):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def verdict_lines(models: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -79,6 +81,21 @@ def verdict_lines(models: Iterable[Mapping[str, Any]]) -> list[str]:
         if said:
             lines.append(f"{model['name']}: {'; '.join(said)}")
     return lines
+
+
+def mover_lines(movers: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each signal that stood past its alarm when its last window ended.
+
+    >>> mover_lines([{"model": None, "signal": "dep_delay mean", "reference": 12.6, "present": 31.04, "movement": 1.3},
+    ...              {"model": "mlp", "signal": "predicted missing", "reference": 0, "present": 0, "movement": 0.2}])
+    ['moved: dep_delay mean 12.6 -> 31.04']
+    """
+    return [
+        f"moved: {of}{each['signal']} {each['reference']:.4g} -> {each['present']:.4g}"
+        for each in movers
+        if each["movement"] >= 1.0
+        for of in [f"{each['model']}, " if each["model"] else ""]
+    ]
 
 
 def _labels_line(labels: Mapping[str, Any]) -> str:

@@ -61,6 +61,18 @@ class DriftAlarm:
     partition: int
     offset: int
     signal: str = "error"  # what moved
+    detail: str = ""  # from what to what
+
+
+@dataclass(frozen=True, slots=True)
+class MoverStatus:
+    """A watched signal, as it stood when its last window ended."""
+
+    model: str  # "": an input of all models
+    signal: str
+    reference: float
+    present: float
+    movement: float  # 1: an alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,7 @@ class Status:
     baselines: tuple[ModelStatus, ...] = ()
     drift_alarms_total: int = 0
     drift_alarms: tuple[DriftAlarm, ...] = ()  # the last ones, oldest first
+    movers: tuple[MoverStatus, ...] = ()  # of the watched signals those that moved most, most first
     rejections: dict[str, int] = field(default_factory=dict)  # reason -> events
     rejected_samples: dict[str, RejectedStatus] = field(default_factory=dict)  # reason -> the last one
     labels: dict[str, float] = field(default_factory=dict)  # with [labels]; unit last: delay_p50_seconds

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from streamlearn.commands.progress import time_left
 from streamlearn.commands.summary import model_table
-from streamlearn.console.status import ModelStatus, Status
+from streamlearn.console.status import DriftAlarm, ModelStatus, Status
 
 
 class Screen:
@@ -87,9 +87,13 @@ def _models(status: Status, width: int) -> Table:
 
 def _alarms(status: Status) -> list[Text]:
     return [
-        Text(f"drift: {alarm.detector} on {alarm.model} at {_time(alarm.event_time_seconds)}", style="yellow")
+        Text(f"drift: {_what(alarm)} at {_time(alarm.event_time_seconds)}", style="yellow")
         for alarm in status.drift_alarms[-3:]
     ]
+
+
+def _what(alarm: DriftAlarm) -> str:
+    return " ".join(filter(None, (alarm.model, alarm.signal, alarm.detail)))
 
 
 def _checkpoints(status: Status) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streamlearn.config import Config
 from streamlearn.events import TopicPartition
 from streamlearn.telemetry.core import Happenings, Means, place
@@ -23,9 +25,13 @@ class ModelHappenings(Happenings):
         self._model_skipped_steps = make.counter("streamlearn_model_skipped_steps_total")
         self._predictions = make.counter("streamlearn_predictions_total")
         self._drift_alarms = make.counter("streamlearn_drift_alarms_total")
+        self._expected_run = make.gauge("streamlearn_drift_expected_run_events")
+        self._signal_value = make.gauge("streamlearn_signal_value")
+        self._signal_movement = make.gauge("streamlearn_signal_movement")
 
     def _when_started(self, config: Config) -> None:
         super()._when_started(config)
+        self._expected_run.set(config.drift.expected_run_events)
         for model in config.models:
             self._model_events_learned.labels(model.name)
             self._model_skipped_steps.labels(model.name)
@@ -36,6 +42,8 @@ class ModelHappenings(Happenings):
     def _when_no_shard_is_left(self) -> None:
         super()._when_no_shard_is_left()
         self._model_verdict.clear()
+        self._signal_value.clear()
+        self._signal_movement.clear()
         self._model_advantage.clear()
         self._model_metric.clear()  # the scores were of events that other workers learn from now
 
@@ -64,6 +72,15 @@ class ModelHappenings(Happenings):
         """Prediction records of a model were handed to the sink."""
         self._predictions.labels(model).inc(predictions)
 
+    def signals_compared(self, signals: Iterable[tuple[str, str, float, float, float]]) -> None:
+        """How all watched signals stand: model ("": an input), signal, reference, present, movement."""
+        for gauge in (self._signal_value, self._signal_movement):
+            gauge.clear()  # a class that is no longer among the most frequent
+        for model, signal, reference, present, movement in signals:
+            self._signal_value.labels(model, signal, "reference").set(reference)
+            self._signal_value.labels(model, signal, "present").set(present)
+            self._signal_movement.labels(model, signal).set(movement)
+
     def drift_alarm(
         self,
         *,
@@ -71,11 +88,15 @@ class ModelHappenings(Happenings):
         model: str,
         detector: str,
         signal: str,
+        detail: str,
         event_time: str,
         partition: TopicPartition,
         offset: int,
     ) -> None:
-        """A detector says that what it watches has changed, at this event (its time as ISO 8601)."""
+        """A detector says that what it watches has changed, at this event (its time as ISO 8601).
+
+        ``model``: "" for an input; ``detail``: from what to what, where the detector knows.
+        """
         self._drift_alarms.labels(model, detector, signal).inc()
         self._log.warning(
             "drift_alarm",
@@ -83,6 +104,7 @@ class ModelHappenings(Happenings):
             model=model,
             detector=detector,
             signal=signal,
+            detail=detail,
             event_time=event_time,
             **place(partition),
             offset=offset,

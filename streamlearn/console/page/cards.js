@@ -4,14 +4,24 @@ function drawAlarmsCard() {
   const { latest, alarms } = store;
   const newest = alarms.slice(-100).sort((a, b) => b.event_time_seconds - a.event_time_seconds), last = newest[0];
   text("drift", whole(latest.drift_alarms_total));
-  text("drift-note", last && latest.drift_alarms_total ? `last: ${last.model}, ${stamp(last.event_time_seconds).slice(0, 16)}` : "none so far");
+  text("drift-note", last && latest.drift_alarms_total ? `last: ${last.model || last.signal}, ${stamp(last.event_time_seconds).slice(0, 16)}` : "none so far");
   text("alarm-count", latest.drift_alarms_total ? `${whole(latest.drift_alarms_total)} in all, newest first` : "");
   table("alarms", newest.slice(0, 50), [
     ["event time", (row) => stamp(row.event_time_seconds)],
-    ["what moved", (row) => `${words(row.signal)} of ${row.model}`],
+    ["what moved", (row) => element("span", "", whatMoved(row), ...(row.detail ? [element("span", "sub", arrow(row.detail))] : []))],
     ["detector", (row) => words(row.detector)],
     ["at", (row) => `${place(row)} ${whole(row.offset)}`],
-  ], "None so far: the models' errors are as they were.", "Drift alarms");
+  ], "None so far: inputs, outputs and errors are as they were.", "Drift alarms");
+}
+
+// The watched signals by how far they have moved since their reference, in parts of what is an alarm.
+function drawMovers() {
+  table("movers", store.latest.movers, [
+    ["signal", whatMoved],
+    ["was", (row) => figure(row.reference), "number"],
+    ["is", (row) => figure(row.present), "number"],
+    ["of an alarm", (row) => `${row.movement >= 1 ? "▲ " : ""}${Math.round(row.movement * 100)}%`, "number"],
+  ], "Nothing compared yet: the reference windows are not full.", "What moved most");
 }
 
 function drawCheckpoints() {

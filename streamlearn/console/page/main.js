@@ -45,6 +45,7 @@ function draw() {
   drawModels();
   drawFlowCharts();
   drawAlarmsCard();
+  drawMovers();
   drawWorker();
   drawStages();
   drawCheckpoints();

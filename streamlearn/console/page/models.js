@@ -57,10 +57,11 @@ function drawAlarms(plot, chart) {
   ctx.clip();
   for (const alarm of store.alarms) {
     const at = chart.series.findIndex(({ name }) => name === alarm.model);
-    if (at < 0 || chart.hidden.has(alarm.model)) continue;
-    const value = valueAt(chart.data, at + 1, alarm.event_time_seconds);
+    if (alarm.model && (at < 0 || chart.hidden.has(alarm.model))) continue;
+    const value = valueAt(chart.data, Math.max(at, 0) + 1, alarm.event_time_seconds);
     if (value === null) continue;
-    const x = plot.valToPos(alarm.event_time_seconds, "x", true), y = plot.valToPos(value, "y", true);
+    const x = plot.valToPos(alarm.event_time_seconds, "x", true);
+    const y = alarm.model ? plot.valToPos(value, "y", true) : top + height; // an input's stands on the axis
     const key = `${at} ${Math.round(x / (MARK_PIXELS * ratio))}`;
     if (taken.has(key)) continue;
     taken.add(key);
@@ -79,7 +80,10 @@ function drawAlarms(plot, chart) {
   chart.host.dataset.alarms = String(taken.size);
 }
 
-const alarmText = (alarm) => `drift: ${words(alarm.detector)} on the ${words(alarm.signal)} of ${alarm.model}, ${stamp(alarm.event_time_seconds)}, ${place(alarm)} at ${whole(alarm.offset)}`;
+const whatMoved = ({ model, signal }) => `${words(signal)}${model ? ` of ${model}` : ""}`;
+const arrow = (detail) => detail.replace("->", "→");
+const figure = (value) => (isNumber(value) ? Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 }) : NONE);
+const alarmText = (alarm) => `drift: ${whatMoved(alarm)}${alarm.detail ? ` ${arrow(alarm.detail)}` : ""} (${words(alarm.detector)}), ${stamp(alarm.event_time_seconds)}, ${place(alarm)} at ${whole(alarm.offset)}`;
 
 // The alarms nearer to this time than the next points are.
 function alarmsNear(seconds, chart) {
