@@ -27,7 +27,7 @@ from streamlearn.belt.labels.join import LabelJoin
 from streamlearn.belt.labels.kept import KeptEvents
 from streamlearn.belt.labels.layout import Layout
 from streamlearn.belt.loop import Belt
-from streamlearn.belt.monitors.watch import signals_of, watch_of
+from streamlearn.belt.monitors.watch import watch_of
 from streamlearn.belt.parts import Parts
 from streamlearn.belt.scores.scoreboard import Scoreboard
 from streamlearn.belt.shard import Shard, ShardParts
@@ -36,6 +36,7 @@ from streamlearn.checkpoints.segments import UnsavedSegments
 from streamlearn.checkpoints.stores import open_store
 from streamlearn.checkpoints.unpickle import loads
 from streamlearn.config import AnyModel, Config, Labels, PythonModel, RiverModel, TorchModel
+from streamlearn.config.signals import drift_signals
 from streamlearn.contracts import Learner, Membership, Reader, Segments
 from streamlearn.environment import Environment
 from streamlearn.events import TopicPartition
@@ -154,7 +155,7 @@ def shard_factory(
             learners=learners,
             judges={each.name: make_judge(config) for each in learners},
             monitors={
-                each.name: DriftMonitor(config.drift, signals_of(config), config.drift.window_events)
+                each.name: DriftMonitor(config.drift, len(drift_signals(config)), config.drift.window_events)
                 for each in models
             },
             scores=Scoreboard(

@@ -34,6 +34,7 @@ from streamlearn.belt.stations import (
     Watching,
 )
 from streamlearn.config import Task
+from streamlearn.config.signals import WINDOWS
 from streamlearn.contracts import Learner, ModelEntry, ShardState, Snapshot
 from streamlearn.errors import CheckpointRefused
 from streamlearn.events import (
@@ -51,7 +52,6 @@ EVENTS_LEARNED = "events_learned"
 EVENTS_UNLABELLED = "events_unlabelled"
 EVENTS_REJECTED = "events_rejected"
 EVENTS_MISSED = "events_missed"  # offsets that the log no longer held, passed over by on_gap = "skip"
-WINDOWS = "windows"  # what an alarm calls the comparison of two windows, among detectors
 COUNTERS = (EVENTS_LEARNED, EVENTS_UNLABELLED, EVENTS_REJECTED, EVENTS_MISSED)
 
 

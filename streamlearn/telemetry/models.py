@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamlearn.config import Config
+from streamlearn.config.signals import drift_signals
 from streamlearn.events import TopicPartition
 from streamlearn.telemetry.core import Happenings, Means, place
 
@@ -36,8 +37,8 @@ class ModelHappenings(Happenings):
             self._model_events_learned.labels(model.name)
             self._model_skipped_steps.labels(model.name)
             self._predictions.labels(model.name)
-            for detector in config.drift.detectors:
-                self._drift_alarms.labels(model.name, detector, "error")
+        for signal in drift_signals(config):
+            self._drift_alarms.labels(*signal)
 
     def _when_no_shard_is_left(self) -> None:
         super()._when_no_shard_is_left()

@@ -42,11 +42,15 @@ def busy() -> Telemetry:
     telemetry.fenced("flights")
     telemetry.partitions_stuck({FLIGHTS: "nothing comes"})
     telemetry.predictions_sent("logistic", 9)
+    telemetry.signals_compared(
+        [("", "dep_delay mean", 12.6, 31.0, 1.3), ("mlp", "predicted false", 0.9, 0.8, 0.2)]
+    )
     telemetry.drift_alarm(
         shard="flights",
         model='a "quoted" name',
         detector="adwin",
         signal="error",
+        detail="",
         event_time="2013-01-01T00:00:00Z",
         partition=FLIGHTS,
         offset=1,

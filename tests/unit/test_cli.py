@@ -153,7 +153,7 @@ def test_run_over_files_until_the_end(tmp_path: Path) -> None:
     summary = json.loads(done.stdout)
     assert list(summary) == [
         "stream", "events_read", "events_learned", "events_rejected", "seconds", "events_per_second",
-        "models", "drift_alarms", "checkpoints_written",
+        "models", "drift_alarms", "movers", "checkpoints_written",
     ]  # fmt: skip
     assert (summary["events_read"], summary["events_rejected"]) == (200, 10)
     assert list(summary["models"][0]) == ["name", "engine", "events_learned", "metrics", "scores"]

@@ -27,6 +27,7 @@ def test_the_steady_state_and_drift_alarms_leave_no_happenings() -> None:
         model="m",
         detector="adwin",
         signal="error",
+        detail="",
         event_time="2013-01-01T00:00:00Z",
         partition=FLIGHTS,
         offset=1,

@@ -124,9 +124,10 @@ def test_started_names_the_stream_and_begins_alert_series_at_zero(logged: Logged
     logged.telemetry.started("1.2.3", config(scope="partition"))
     labels = {"version": "1.2.3", "stream": "flights", "task": "binary", "scope": "partition"}
     assert logged.value("streamlearn_build_info", **labels) == 1.0
-    for detector in ("adwin", "page_hinkley"):
-        name = "streamlearn_drift_alarms_total"
-        assert logged.value(name, model="logistic", detector=detector, signal="error") == 0.0
+    name = "streamlearn_drift_alarms_total"
+    assert logged.value(name, model="logistic", detector="adwin", signal="error") == 0.0
+    assert logged.value(name, model="logistic", detector="windows", signal="calibration mean") == 0.0
+    assert logged.value("streamlearn_drift_expected_run_events") == 1_000_000
     for name in ("streamlearn_model_skipped_steps_total", "streamlearn_predictions_total"):
         assert logged.value(name, model="logistic") == 0.0
     assert logged.value("streamlearn_checkpoint_interval_seconds") == 30.0
@@ -317,6 +318,17 @@ def test_the_steady_state_logs_nothing_above_debug(logged: Logged) -> None:
     assert {line["log_level"] for line in logged.lines.entries[before:]} == {"debug"}
 
 
+def test_signals_are_shown_as_they_stood_last(logged: Logged) -> None:
+    logged.telemetry.signals_compared(
+        [("", "dep_delay mean", 12.6, 31.0, 1.3), ("m", "predicted a", 0.9, 0.8, 0.2)]
+    )
+    logged.telemetry.signals_compared([("", "dep_delay mean", 12.6, 30.0, 1.2)])
+    name, labels = "streamlearn_signal_value", {"model": "", "signal": "dep_delay mean"}
+    assert [logged.value(name, **labels, of=each) for each in ("reference", "present")] == [12.6, 30.0]
+    assert logged.value("streamlearn_signal_movement", **labels) == 1.2
+    assert logged.value("streamlearn_signal_movement", model="m", signal="predicted a") is None
+
+
 def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
     telemetry = logged.telemetry
     telemetry.checkpoint_failed("s", OSError(28, "No space left on device"))
@@ -330,6 +342,7 @@ def test_what_goes_wrong_is_counted_and_said(logged: Logged) -> None:
         model="logistic",
         detector="adwin",
         signal="error",
+        detail="",
         event_time="2013-02-08T13:00:00Z",
         partition=FLIGHTS,
         offset=99,

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamlearn.belt.monitors.categories import SIGNALS as CATEGORY_SIGNALS
 from streamlearn.belt.monitors.categories import CategoryMonitor
 from streamlearn.belt.monitors.numbers import ALL_SIGNALS, MEAN_ALONE, NumberMonitor
 from streamlearn.belt.monitors.windows import Moved, Rule, Told
 from streamlearn.config import Config, Drift, Task
+from streamlearn.config.signals import drift_signals
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
 from streamlearn.events import (
@@ -211,19 +211,10 @@ def watch_of(config: Config) -> Watch:
     """Return the watch of a config, of no events yet."""
     event, models = config.event, [each.name for each in config.models]
     return Watch(
-        config.stream.task, event.numeric, event.categorical, models, config.drift, signals_of(config)
+        config.stream.task,
+        event.numeric,
+        event.categorical,
+        models,
+        config.drift,
+        max(1, len(drift_signals(config))),
     )
-
-
-def signals_of(config: Config) -> int:
-    """Return how many signals of a config share the budget: those of features, then of each model."""
-    task, settings = config.stream.task, config.drift
-    numeric = sum(map(settings.watches_feature, config.event.numeric))
-    categorical = sum(map(settings.watches_feature, config.event.categorical))
-    of_model = len(settings.detectors)
-    if "outputs" in settings.watch:
-        of_model += len(CATEGORY_SIGNALS) if task in ("binary", "multiclass") else len(ALL_SIGNALS)
-    if "errors" in settings.watch:
-        of_model += 1 if task == "anomaly" else 2
-    of_all_models = of_model * len(config.models)
-    return max(1, len(ALL_SIGNALS) * numeric + len(CATEGORY_SIGNALS) * categorical + of_all_models)

@@ -11,6 +11,9 @@ from streamlearn.config import Drift
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
 
+BOTH = ("adwin", "page_hinkley")
+RIVER = Drift(detectors=BOTH, adwin_delta=drift.ADWIN().delta)
+
 
 def errors_with_shifts(seed, count=12_000):
     """Error rates that jump up and down, so that several alarms come, some right after another."""
@@ -36,7 +39,7 @@ def bits(snapshot):
 @pytest.mark.parametrize("magnitude", [1.0, 37.5])
 def test_alarms_are_those_of_river_fed_one_by_one(seed, magnitude):
     errors = errors_with_shifts(seed) * magnitude
-    settings = Drift(adwin_delta=0.01, page_hinkley_delta=0.01, page_hinkley_threshold=20.0)
+    settings = Drift(detectors=BOTH, adwin_delta=0.01, page_hinkley_delta=0.01, page_hinkley_threshold=20.0)
     monitor = DriftMonitor(settings)
     alarms = monitor.update(errors)
     expected = {
@@ -50,9 +53,9 @@ def test_alarms_are_those_of_river_fed_one_by_one(seed, magnitude):
     assert [alarm.index for alarm in alarms] == sorted(alarm.index for alarm in alarms)
 
 
-def test_defaults_are_those_of_river():
+def test_what_the_config_does_not_offer_is_as_rivers_defaults():
     errors = errors_with_shifts(5)
-    alarms = DriftMonitor(Drift()).update(errors)
+    alarms = DriftMonitor(RIVER).update(errors)
     assert [a.index for a in alarms if a.detector == "adwin"] == river_alarms(drift.ADWIN(), errors)
     assert [a.index for a in alarms if a.detector == "page_hinkley"] == river_alarms(
         drift.PageHinkley(), errors
@@ -62,7 +65,7 @@ def test_defaults_are_those_of_river():
 @pytest.mark.parametrize("cut", [1, 7, 500])
 def test_replay_equals_run_however_the_errors_are_cut_and_across_a_restart(cut):
     errors = errors_with_shifts(6) * 1.7
-    whole, cuts = DriftMonitor(Drift()), DriftMonitor(Drift())
+    whole, cuts = DriftMonitor(RIVER), DriftMonitor(RIVER)
     expected = whole.update(errors)
     found = []
     for start in range(0, len(errors), cut):
@@ -73,7 +76,7 @@ def test_replay_equals_run_however_the_errors_are_cut_and_across_a_restart(cut):
             before = bits(snapshot)
             cuts.update(errors[:1000])  # later errors must not reach the snapshot
             assert bits(snapshot) == before
-            cuts = DriftMonitor(Drift())
+            cuts = DriftMonitor(RIVER)
             cuts.restore(snapshot)
     assert found == expected
     assert len(found) >= 6
@@ -83,10 +86,10 @@ def test_replay_equals_run_however_the_errors_are_cut_and_across_a_restart(cut):
 
 def test_an_alarm_on_the_last_event_of_a_batch_starts_the_detector_afresh():
     errors = errors_with_shifts(7)
-    first = DriftMonitor(Drift()).update(errors)[0]
-    monitor = DriftMonitor(Drift())
+    first = DriftMonitor(RIVER).update(errors)[0]
+    monitor = DriftMonitor(RIVER)
     assert monitor.update(errors[: first.index + 1]) == [first]
-    fresh = DriftMonitor(Drift())
+    fresh = DriftMonitor(RIVER)
     rest = errors[first.index + 1 :]
     following = [alarm for alarm in monitor.update(rest) if alarm.detector == first.detector]
     assert following == [alarm for alarm in fresh.update(rest) if alarm.detector == first.detector]
@@ -117,7 +120,7 @@ def test_without_detectors_nothing_is_watched():
 def test_a_checkpoint_of_other_detectors_is_refused():
     snapshot = DriftMonitor(Drift(detectors=("adwin",))).snapshot()
     with pytest.raises(CheckpointRefused, match="page_hinkley"):
-        DriftMonitor(Drift()).restore(snapshot)
+        DriftMonitor(RIVER).restore(snapshot)
 
 
 def test_adwin_tells_what_its_window_holds():
@@ -152,3 +155,38 @@ def test_a_state_of_another_form_is_refused(detector, form):
     snapshot = Snapshot(data={"alarms": {detector: 0}}, arrays={detector: form})
     with pytest.raises(CheckpointRefused, match=f"{detector} as .* another version"):
         monitor.restore(snapshot)
+
+
+@pytest.mark.parametrize("cut", [7, 12_000])
+def test_alarms_that_follow_one_belong_to_it_however_the_errors_are_cut(cut):
+    errors = errors_with_shifts(6)
+    every, quiet = DriftMonitor(RIVER), DriftMonitor(RIVER, quiet_events=3000)
+    at = [alarm.index for alarm in every.update(errors)]
+    told = []
+    for start in range(0, len(errors), cut):
+        told += [start + alarm.index for alarm in quiet.update(errors[start : start + cut])]
+        restored = DriftMonitor(RIVER, quiet_events=3000)
+        restored.restore(quiet.snapshot())
+        quiet = restored
+    expected = at[:1]
+    for index in at:
+        if index >= expected[-1] + 3000:
+            expected.append(index)
+    assert told == expected
+    assert len(told) >= 3
+    assert quiet.folded == len(at) - len(told) > 0
+
+
+def test_adwin_keeps_to_the_budget_where_rivers_default_does_not():
+    # Of 200,000 errors in all; each signal of 20 may have one alarm in 20 * 20,000 of its errors.
+    random = np.random.default_rng(3)
+    streams = [(random.random(20_000) < rate).astype(float) for rate in (0.02, 0.1, 0.3, 0.5, 0.9) * 2]
+    budget = Drift(expected_run_events=20_000)
+
+    def alarms(make):
+        return sum(len(make().update(errors)) for errors in streams)
+
+    assert alarms(lambda: DriftMonitor(budget, signals=20)) == 0
+    assert alarms(lambda: DriftMonitor(Drift(adwin_delta=0.05), signals=20)) >= 3
+    found = DriftMonitor(budget, signals=20).update(np.r_[streams[1], streams[2]])
+    assert 20_000 <= found[0].index < 20_500
