@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from streamlearn.config.base import Section
 
@@ -42,11 +42,16 @@ class Drift(Section):
         le=10**12,
         description="The budget: so many events bring one false alarm on average, all signals together.",
     )
+    every_events: int = Field(
+        default=4,
+        ge=1,
+        le=1000,
+        description="Every so-many-th event is watched: fewer cost less, and a change must be larger to be noticed.",
+    )
     window_events: int = Field(
         default=10_000,
         ge=500,
         le=10_000_000,
-        multiple_of=50,
         description="Events of the window that is compared with the reference window when it is full, in 50 "
         "blocks; events may depend on those within a block. Also how long alarms on one model's error are one.",
     )
@@ -78,6 +83,15 @@ class Drift(Section):
         gt=0,
         description="Page-Hinkley's threshold (lambda), in the unit of the error: it knows of no budget.",
     )
+
+    @model_validator(mode="after")
+    def _windows_have_blocks(self) -> Self:
+        if self.window_events < 500 * self.every_events:
+            raise ValueError(
+                f"drift.window_events = {self.window_events} has fewer than 500 events of which every "
+                f"{self.every_events}th is watched: it needs {500 * self.every_events}, or a smaller drift.every_events"
+            )
+        return self
 
     def watches_feature(self, name: str) -> bool:
         """Whether this feature is one of the watched inputs."""

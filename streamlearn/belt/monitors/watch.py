@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from streamlearn.belt.monitors.categories import CategoryMonitor
+from streamlearn.belt.monitors.evidence import BLOCKS
 from streamlearn.belt.monitors.numbers import ALL_SIGNALS, MEAN_ALONE, NumberMonitor
 from streamlearn.belt.monitors.windows import Moved, Rule, Told
 from streamlearn.config import Config, Drift, Task
@@ -27,11 +28,12 @@ from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
 from streamlearn.events import (
     MISSING_CATEGORY,
-    Categorical,
+    Bool_BF,
     Code_B,
     Examples,
     Features,
     Float_B,
+    Float_BF,
     Int_B,
     Predictions,
 )
@@ -75,6 +77,7 @@ class Watch:
         self._task: Task = task
         self._columns = [place for place, name in enumerate(numeric) if settings.watches_feature(name)]
         self._all_columns = len(self._columns) == len(numeric)
+        self._every_events = settings.every_events
         self._monitors: dict[str, _Monitor] = {}
         if self._columns:
             names = [numeric[place] for place in self._columns]
@@ -88,34 +91,35 @@ class Watch:
             if "errors" in settings.watch:
                 judged = ("error",) if task == "anomaly" else ("error", "calibration")
                 self._monitors[_JUDGED + name] = NumberMonitor(judged, MEAN_ALONE, rule)
+        self._passed = dict.fromkeys(self._monitors, 0)  # events that came to each, watched or not
 
     def inputs(self, features: Features) -> list[Moved]:
         """Take the features of events in, in shard order; return what moved, by event."""
         moved: list[Moved] = []
-        numbers = self._monitors.get(_INPUTS)
-        if isinstance(numbers, NumberMonitor):
-            value_BF, missing_BF = features.numeric_BF, features.missing_BF
+        if _INPUTS in self._monitors:
+            rows = self._watched(_INPUTS, len(features))
+            value_BF, missing_BF = features.numeric_BF[rows], features.missing_BF[rows]
             if not self._all_columns:
-                value_BF = np.ascontiguousarray(value_BF[:, self._columns])
-                missing_BF = np.ascontiguousarray(missing_BF[:, self._columns])
-            moved += numbers.update(value_BF, missing_BF)
+                value_BF, missing_BF = value_BF[:, self._columns], missing_BF[:, self._columns]
+            moved += self._numbers(_INPUTS, rows, value_BF, missing_BF)
         for column in features.categorical:
-            moved += self._categorical(_FEATURE + column.name, column)
+            moved += self._categories(_FEATURE + column.name, column.codes_B, column.values)
         return sorted(moved, key=lambda each: each.index)
 
     def said(self, model: str, said: Predictions, class_tokens: Sequence[str]) -> list[Moved]:
         """Take what a model said of events in; return what moved, by event."""
-        monitor = self._monitors.get(_SAID + model)
-        if isinstance(monitor, NumberMonitor):
-            assert said.value_B is not None, "regression and anomaly fill value_B"
-            missing_B1 = ~np.isfinite(said.value_B).reshape(-1, 1)
-            value_B1 = np.ascontiguousarray(said.value_B.reshape(-1, 1))
-            return monitor.update(np.where(missing_B1, 0.0, value_B1), missing_B1)
-        if monitor is None or said.class_B is None:
+        name = _SAID + model
+        if name not in self._monitors or not len(said):
             return []
-        nothing = len(class_tokens)
-        codes_B: Code_B = np.where(said.class_B < 0, np.int32(nothing), said.class_B).astype(np.int32)
-        return self._categorical(_SAID + model, Categorical("", codes_B, (*class_tokens, MISSING_CATEGORY)))
+        if said.class_B is not None:
+            nothing = np.int32(len(class_tokens))
+            codes_B = np.where(said.class_B < 0, nothing, said.class_B)
+            return self._categories(name, codes_B, (*class_tokens, MISSING_CATEGORY))
+        assert said.value_B is not None, "regression and anomaly fill value_B"
+        rows = self._watched(name, len(said))
+        value_B1 = said.value_B[rows].reshape(-1, 1)
+        missing_B1 = ~np.isfinite(value_B1)
+        return self._numbers(name, rows, np.where(missing_B1, 0.0, value_B1), missing_B1)
 
     def judged(
         self, model: str, rows_J: Int_B, errors_J: Float_B, said: Predictions, examples: Examples
@@ -127,19 +131,17 @@ class Watch:
         rows_J, errors_J
             The rows that were judged, and the error of each.
         """
-        monitor = self._monitors.get(_JUDGED + model)
-        if not isinstance(monitor, NumberMonitor):
+        name = _JUDGED + model
+        if name not in self._monitors:
             return []
-        value_JF, missing_JF = errors_J.reshape(-1, 1), np.zeros((len(errors_J), 1), np.bool_)
+        watched = self._watched(name, len(rows_J))
+        rows_J, columns = rows_J[watched], [errors_J[watched]]
         if self._task != "anomaly":
-            gap_J = self._gaps(rows_J, said, examples)
-            missing_J = ~np.isfinite(gap_J)
-            value_JF = np.column_stack((errors_J, np.where(missing_J, 0.0, gap_J)))
-            missing_JF = np.column_stack((missing_JF[:, 0], missing_J))
-        return [
-            replace(each, index=int(rows_J[each.index]))
-            for each in monitor.update(np.ascontiguousarray(value_JF), np.ascontiguousarray(missing_JF))
-        ]
+            columns.append(self._gaps(rows_J, said, examples))
+        value_JF = np.column_stack(columns)
+        missing_JF = ~np.isfinite(value_JF)
+        moved = self._numbers(name, slice(0, None, 1), np.where(missing_JF, 0.0, value_JF), missing_JF)
+        return [replace(each, index=int(rows_J[each.index])) for each in moved]
 
     def told(self) -> Iterator[ToldOf]:
         """Yield how each signal stood when its last window ended: the inputs', then each model's."""
@@ -151,7 +153,7 @@ class Watch:
         """Return a copy of the whole state."""
         parts = {name: monitor.snapshot() for name, monitor in self._monitors.items()}
         return Snapshot(
-            data={name: dict(part.data) for name, part in parts.items()},
+            data={name: {**part.data, "passed": self._passed[name]} for name, part in parts.items()},
             arrays={f"{name}/{key}": a for name, part in parts.items() for key, a in part.arrays.items()},
         )
 
@@ -166,10 +168,26 @@ class Watch:
             prefix = f"{name}/"
             arrays = {k.removeprefix(prefix): v for k, v in snapshot.arrays.items() if k.startswith(prefix)}
             monitor.restore(Snapshot(data=snapshot.data[name], arrays=arrays))
+            self._passed[name] = int(snapshot.data[name]["passed"])
 
-    def _categorical(self, name: str, column: Categorical) -> list[Moved]:
+    def _watched(self, name: str, events: int) -> slice:
+        """Return the rows of so many events that a monitor is given: every so-many-th of all that ever came."""
+        start = -self._passed[name] % self._every_events
+        self._passed[name] += events
+        return slice(start, None, self._every_events)
+
+    def _numbers(self, name: str, rows: slice, value_BF: Float_BF, missing_BF: Bool_BF) -> list[Moved]:
+        monitor = self._monitors[name]
+        assert isinstance(monitor, NumberMonitor), "its name says of what it is"
+        moved = monitor.update(np.ascontiguousarray(value_BF), np.ascontiguousarray(missing_BF))
+        return _of_all_rows(moved, rows)
+
+    def _categories(self, name: str, code_B: Code_B, values: Sequence[str]) -> list[Moved]:
         monitor = self._monitors.get(name)
-        return monitor.update(column.codes_B, column.values) if isinstance(monitor, CategoryMonitor) else []
+        if not isinstance(monitor, CategoryMonitor):
+            return []
+        rows = self._watched(name, len(code_B))
+        return _of_all_rows(monitor.update(np.ascontiguousarray(code_B[rows], np.int32), values), rows)
 
     def _gaps(self, rows_J: Int_B, said: Predictions, examples: Examples) -> Float_B:
         """Return of each judged event by how much the model was too high; NaN where it told no number.
@@ -191,14 +209,20 @@ class Watch:
         return np.where(known_J, share_J - (truth_J == class_J), np.nan)
 
 
+def _of_all_rows(moved: list[Moved], rows: slice) -> list[Moved]:
+    return [replace(each, index=rows.start + rows.step * each.index) for each in moved]
+
+
 def rule_of(settings: Drift, signals: int) -> Rule:
     """Return the rule by which each of so many signals keeps to its part of the budget.
 
-    >>> rule_of(Drift(expected_run_events=1_000_000, window_events=10_000), signals=50).alarm_probability
-    0.0002
+    >>> rule_of(Drift(expected_run_events=1_000_000, window_events=10_000, every_events=4), signals=50)
+    Rule(window_events=2500, alarm_probability=0.0002, renews=True)
     """
-    alarm_probability = settings.window_events / (settings.expected_run_events * signals)
-    return Rule(settings.window_events, min(alarm_probability, 1.0), settings.after_alarm == "renew")
+    watched = settings.window_events // (settings.every_events * BLOCKS) * BLOCKS
+    window_events = watched * settings.every_events  # of the stream, the events that are passed over included
+    alarm_probability = window_events / (settings.expected_run_events * signals)
+    return Rule(watched, min(alarm_probability, 1.0), settings.after_alarm == "renew")
 
 
 def _of_outputs(task: Task, rule: Rule) -> _Monitor:
