@@ -111,10 +111,8 @@ class Watch:
         name = _SAID + model
         if name not in self._monitors or not len(said):
             return []
-        if said.class_B is not None:
-            nothing = np.int32(len(class_tokens))
-            codes_B = np.where(said.class_B < 0, nothing, said.class_B)
-            return self._categories(name, codes_B, (*class_tokens, MISSING_CATEGORY))
+        if said.class_B is not None:  # -1, nothing said, is the last value
+            return self._categories(name, said.class_B, (*class_tokens, MISSING_CATEGORY))
         assert said.value_B is not None, "regression and anomaly fill value_B"
         rows = self._watched(name, len(said))
         value_B1 = said.value_B[rows].reshape(-1, 1)
@@ -187,7 +185,8 @@ class Watch:
         if not isinstance(monitor, CategoryMonitor):
             return []
         rows = self._watched(name, len(code_B))
-        return _of_all_rows(monitor.update(np.ascontiguousarray(code_B[rows], np.int32), values), rows)
+        watched_B = np.where(code_B[rows] < 0, np.int32(len(values) - 1), code_B[rows])
+        return _of_all_rows(monitor.update(watched_B, values), rows)
 
     def _gaps(self, rows_J: Int_B, said: Predictions, examples: Examples) -> Float_B:
         """Return of each judged event by how much the model was too high; NaN where it told no number.
@@ -203,10 +202,13 @@ class Watch:
             return gap_J
         if said.probability_BC is None or said.class_B is None:
             return np.full(len(rows_J), np.nan)
-        class_J = np.ones_like(said.class_B[rows_J]) if self._task == "binary" else said.class_B[rows_J]
-        known_J = (class_J >= 0) & (class_J < said.probability_BC.shape[1])
-        share_J = np.nan_to_num(said.probability_BC[rows_J, np.where(known_J, class_J, 0)])
-        return np.where(known_J, share_J - (truth_J == class_J), np.nan)
+        if self._task == "binary":
+            class_J: Code_B | int = 1
+        else:
+            class_J = said.class_B[rows_J]
+        share_J = said.probability_BC[rows_J, class_J]  # where no class was said, the next line has NaN
+        share_J = np.where(np.isnan(share_J), 0.0, share_J)
+        return np.where(class_J < 0, np.nan, share_J - (truth_J == class_J))
 
 
 def _of_all_rows(moved: list[Moved], rows: slice) -> list[Moved]:
