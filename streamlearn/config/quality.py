@@ -39,7 +39,7 @@ class Drift(Section):
     expected_run_events: int = Field(
         default=1_000_000,
         ge=1000,
-        le=10**12,
+        le=10**9,
         description="The budget: so many events bring one false alarm on average, all signals together.",
     )
     every_events: int = Field(

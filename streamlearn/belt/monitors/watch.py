@@ -200,13 +200,14 @@ class Watch:
             with np.errstate(over="ignore"):
                 gap_J: Float_B = said.value_B[rows_J] - truth_J
             return gap_J
-        if said.probability_BC is None or said.class_B is None:
+        share_BC = said.probability_BC
+        if share_BC is None or said.class_B is None or share_BC.shape[1] < 2:
             return np.full(len(rows_J), np.nan)
         if self._task == "binary":
             class_J: Code_B | int = 1
         else:
             class_J = said.class_B[rows_J]
-        share_J = said.probability_BC[rows_J, class_J]  # where no class was said, the next line has NaN
+        share_J = share_BC[rows_J, class_J]  # where no class was said, the next line has NaN
         share_J = np.where(np.isnan(share_J), 0.0, share_J)
         return np.where(class_J < 0, np.nan, share_J - (truth_J == class_J))
 
