@@ -18,6 +18,7 @@ from streamlearn.console.status import (
     CheckpointStatus,
     DriftAlarm,
     ModelStatus,
+    MoverStatus,
     PartitionStatus,
     RejectedStatus,
     StageStatus,
@@ -149,6 +150,21 @@ def test_a_drift_alarm_stands_on_the_curve_in_the_table_and_is_told(page: Page, 
     for part in ("error of logistic", "page hinkley", "flights[1] 4,711"):
         assert part in told
     assert page.text("drift") == "1"
+
+
+def test_an_alarm_of_an_input_says_what_moved_from_what_to_what(page: Page, daemon: Scripted) -> None:
+    at = page.evaluate("store.latest.event_time_seconds")
+    alarm = DriftAlarm(at, "", "windows", "flights", 1, 4711, "dep_delay mean", "12.6 -> 31")
+    mover = MoverStatus("", "dep_delay mean", 12.6, 31.04, 1.3)
+    daemon.changes |= {"drift_alarms": (alarm,), "drift_alarms_total": 1, "movers": (mover,)}
+    page.eventually("modelsChart.host.dataset.alarms === '1'")
+    page.eventually(
+        "document.getElementById('announce').textContent.includes('dep delay mean 12.6 → 31 (windows)')"
+    )
+    for part in ("dep delay mean", "12.6 → 31", "windows"):
+        assert part in page.text("alarms")
+    for part in ("dep delay mean", "12.6", "31.04", "130%"):
+        assert part in page.text("movers")
 
 
 def test_hostile_bytes_and_names_are_shown_and_never_run(page: Page, daemon: Scripted) -> None:

@@ -79,7 +79,7 @@ def test_an_outcome_tells_how_long_each_stage_took_and_where_the_shard_is() -> N
     shard = make()
     (first,) = shard.advance(batch([{}] * 5))
     (second,) = shard.advance(batch([{}] * 3, first=5))
-    assert list(first.stage_seconds) == ["features", "learn", "evaluate", "drift"]
+    assert list(first.stage_seconds) == ["features", "drift", "learn", "evaluate"]
     assert all(seconds > 0 for seconds in first.stage_seconds.values())
     assert (first.next_offsets, second.next_offsets) == ({FIRST: 5}, {FIRST: 8})
 
