@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from crash_plan import occurs
-from crash_points import POINTS
+from crash_points import POINTS, KillAt
 from crash_suite import CALM, SIDE_BY_SIDE, CrashSuite
 from crash_tally import Tally
 from crash_world import BAD_EVERY, EVENTS, STATIC, CrashWorld, differences
