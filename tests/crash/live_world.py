@@ -113,14 +113,15 @@ class LiveWorld:
         if tally.is_over:
             return
         try:
-            found = self._live(plan, tally)
+            found = differences(*self.lived(plan, tally), plan)
         except Failure as failure:
             found = [str(failure)]
         tally.lived(plan, found, "live ")
         if not found:
             self._world.forget(plan)
 
-    def _live(self, plan: Plan, tally: Tally) -> list[str]:
+    def lived(self, plan: Plan, tally: Tally) -> tuple[Seen, Seen]:
+        """Live one plan; return what is seen of it and what an uninterrupted replay says. Raises Failure."""
         world, name = self._world, self._world.name(plan)
         topic = world.kafka.topic(PARTITIONS)
         folder = world.folder / name
@@ -143,7 +144,7 @@ class LiveWorld:
             raise Failure(
                 f"{name} was learned as a bounded read would: the feed is too tame to tell anything"
             )
-        return differences(world.look(plan, folder, name), expected, plan)
+        return world.look(plan, folder, name), expected
 
     def _await_all(self, name: str, topic: str) -> None:
         """Wait until the group has committed all that was written."""

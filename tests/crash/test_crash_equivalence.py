@@ -6,6 +6,7 @@ by its seed and a point: `make test-crash SEED=3 PLAN=17` lives plan 3-17 again.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crash_plan import occurs
+from crash_plan import Scope, occurs
 from crash_points import POINTS, KillAt
 from crash_suite import CALM, SIDE_BY_SIDE, CrashSuite
 from crash_tally import Tally
@@ -105,6 +106,48 @@ def test_replay_equals_run_and_learned_once_at_any_kill(
         assert tally.killed >= KILLS
         if len(POINTS) <= KILLS - LIVE_KILLS:
             assert set(POINTS) <= tally.kills.keys()
+
+
+@pytest.mark.parametrize("scope", ["stream", "partition"])
+def test_the_smallest_slip_of_a_live_stream_is_a_difference(world: CrashWorld, scope: Scope) -> None:
+    """What is held against the replay: each record once and in its order, each letter, each bit of a digest."""
+    kills = (KillAt("producer.commit_transaction:after", 3),)
+    plan = replace(CALM, name=f"slips-{scope}", scope=scope, every_events=200, kills=kills)
+    seen, expected = LiveWorld(world).lived(plan, Tally(SEED))
+    assert differences(seen, expected, plan) == []
+    records, letters = seen.predictions, seen.letters
+    middle = len(records) // 2
+    model = json.loads(records[middle])["model"]
+    later = next(n for n in range(middle + 1, len(records)) if _is_of(records[n], model, records[middle]))
+    swapped = [*records]
+    swapped[middle], swapped[later] = records[later], records[middle]
+    slips = {
+        "sent again": replace(seen, predictions=[*records, records[middle]]),
+        "lost": replace(seen, predictions=records[:middle] + records[middle + 1 :]),
+        "out of order": replace(seen, predictions=swapped),
+        "another version": replace(
+            seen, predictions=[each.replace(b'"model_version":', b'"model_version":1') for each in records]
+        ),
+        "a letter lost": replace(seen, letters=letters[1:]),
+        "a letter sent again": replace(seen, letters=sorted([*letters, letters[0]], key=repr)),
+        "learned otherwise": replace(
+            seen, digests={shard: digest[::-1] for shard, digest in seen.digests.items()}
+        ),
+    }
+    assert [slip for slip, seen in slips.items() if not differences(seen, expected, plan)] == []
+
+    name = world.name(plan)
+    sent = world.kafka.read_back(f"{name}.out")[middle]
+    world.kafka.produce(f"{name}.out", [(sent.partition, sent.key, sent.value, None)])
+    looked = world.look(plan, world.folder / name, name)
+    assert "1 of them repeats" in differences(looked, expected, plan)[0], (
+        "as a reader of the topic would see it"
+    )
+
+
+def _is_of(record: bytes, model: str, other: bytes) -> bool:
+    one, another = json.loads(record), json.loads(other)
+    return one["model"] == model and one["partition"] == another["partition"]
 
 
 def test_replay_equals_run_under_any_hash_seed_of_the_environment(
