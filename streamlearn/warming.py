@@ -53,7 +53,7 @@ def warm_up(config: Config, decoder: Decoder, probe: Shard, telemetry: Telemetry
     probe.parts = replace(probe.parts, learners=learners)
     for outcome in probe.advance(decoder.decode(_made_up(config))):
         if config.predictions is not None:
-            for _records in RECORDS[config.predictions.format](outcome, config.stream.name, ("made-up",)):
+            for _records in RECORDS[config.predictions.format](outcome, config.stream.name, config.topics):
                 pass  # as they would leave; they go nowhere
     telemetry.kernels_ready(decoder.engine, time.perf_counter() - began, cold=cold)
 

@@ -48,6 +48,8 @@ def prediction_records(outcome: Outcome, stream: str, topics: tuple[str, ...]) -
     accepted = outcome.accepted
     if not accepted.num_rows:
         return
+    # What the kernel takes for granted: it looks up whatever it is given.
+    assert accepted.column("topic").to_numpy().max() < len(topics)
     heads = _texts([f'{{"stream":"{stream}","topic":"{topic}","partition":' for topic in topics])
     ids = _texts_of(accepted.column("id"))
     has_rows = ROW in accepted.schema.names
@@ -63,6 +65,7 @@ def prediction_records(outcome: Outcome, stream: str, topics: tuple[str, ...]) -
     )
     head_bytes = FIXED_BYTES + heads.longest
     for model, said in outcome.predictions.items():
+        assert len(said) == accepted.num_rows
         values = _values(
             said, model, outcome.class_tokens, places, head_bytes, int(ids.ends[-1] - ids.ends[0])
         )
@@ -79,6 +82,8 @@ def _values(
 ) -> pa.LargeBinaryArray:
     is_class = said.class_B is not None
     share_BC = said.probability_BC if is_class else None
+    assert share_BC is None or share_BC.shape[1] == len(tokens), "a share for each class"
+    assert said.class_B is None or said.class_B.max() < len(tokens)
     classes = _texts(tokens)
     # A name is a label as text, whatever it came in as.
     quoted = (token if token.startswith('"') else f'"{token}"' for token in tokens)

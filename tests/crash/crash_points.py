@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 DISK = ("make_folder", "open_new", "write", "sync", "close", "link", "rename", "remove", "sync_folder")
 TRANSACTIONS = (
     "init_transactions",
@@ -37,6 +39,7 @@ POINTS = tuple(f"{step}:{side}" for step in STEPS for side in ("before", "after"
 
 # So that a file is written in several pieces, and a kill between two of them leaves a part of it.
 WRITE_BYTES_MAX = 64 * 1024
+COLUMN_ROWS_MAX = 16  # so that a kill finds some of a column's records queued, and others not
 SEGMENT_ROWS = 64  # so that what waits for its label is sealed often, and forgotten within a run
 
 
@@ -93,8 +96,8 @@ def install(kill_at: KillAt | None, *, has_links: bool) -> Steps:
         kafka_journal,
         kafka_member,
         kafka_outbox,
-        kafka_outboxes,
-        kafka_sinks,
+        kafka_producers,
+        librdkafka_producer,
     )
 
     steps = Steps(kill_at)
@@ -109,10 +112,22 @@ def install(kill_at: KillAt | None, *, has_links: bool) -> Steps:
                 raise OSError(errno.EPERM, "this disk has no links", path)
             super().link(path, to)
 
+    class InSmallColumns(librdkafka_producer.ColumnProducer):
+        def produce_columns(
+            self, topic: str, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray, start: int = 0
+        ) -> int:
+            produce = steps.around("producer.produce", super().produce_columns)
+            while start < len(values):
+                end = start + COLUMN_ROWS_MAX
+                start = produce(topic, keys[:end], values[:end], start)
+                if start < min(end, len(values)):
+                    break
+            return start
+
     producer = {name: f"producer.{name}" for name in PRODUCER}
     _replace(places, "Disk", steps.of_class(InPieces, {name: f"disk.{name}" for name in DISK}))
-    for module in (kafka_outboxes, kafka_sinks):
-        _replace(module, "Producer", steps.of_class(module.Producer, producer))
+    _replace(librdkafka_producer, "ColumnProducer", steps.of_class(InSmallColumns, producer))
+    _replace(kafka_producers, "RecordProducer", steps.of_class(kafka_producers.RecordProducer, producer))
     _replace(kafka_member, "Consumer", steps.of_class(kafka_member.Consumer, {"commit": "member.commit"}))
     _replace(
         assemble, "CheckpointKeeper", steps.of_class(assemble.CheckpointKeeper, {"claim": "store.claim"})

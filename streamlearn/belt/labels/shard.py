@@ -124,7 +124,8 @@ class JoiningShard(GuardedShard):
         accepted_B = event_B | (kind_B == kernels.LABEL)
         counted = self._counted(events, kind_B, taken, portions.learned)
         watch.lap("features")
-        self.parts.inputs.note(events)
+        parts = self.parts
+        parts.inputs.note(events)
         return Outcome(
             events,
             events if event_B.all() else events.filter(pa.array(event_B)),
@@ -132,8 +133,12 @@ class JoiningShard(GuardedShard):
                 int(np.count_nonzero(event_B)), self._no_targets(0).dtype, self.parts.classes.classes
             ),
             self.parts.classes.tokens,
-            {name: portions.predictions(name) for name in self.parts.monitors},
-            {each.name: each.events_learned - learned_before[each.name] for each in self.parts.learners},
+            {
+                each.name: portions.predictions(each.name)
+                for each in parts.learners
+                if each.name in parts.monitors
+            },
+            {each.name: each.events_learned - learned_before[each.name] for each in parts.learners},
             tuple(portions.alarms),
             dict(self.next_offsets),
             {each.name: each.batches_skipped - skipped_before[each.name] for each in self._skipping},
