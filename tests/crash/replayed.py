@@ -35,8 +35,8 @@ def replayed(config: Config) -> dict[str, Any]:
     for shard in shards_to_own(config.stream, partitions, partitions):
         digests[shard] = replay(config, ReplayOptions(shard=shard), Environment())["state_digest"]
         for emission in _emissions(config, shard):
-            for _, values in emission.predictions:
-                predictions += [value.decode("latin-1") for value in values]
+            for records in emission.predictions:
+                predictions += [value.decode("latin-1") for value in records.values.to_pylist()]
             for letter in emission.letters:
                 headers = [[key, _text(value)] for key, value in letter_headers(letter, config.stream.name)]
                 letters.append([_text(letter.key), _text(letter.value), headers])
@@ -79,7 +79,7 @@ def _learn(config: Config, lane: Lane, intake: Intake) -> list[Emission]:
                 outcome,
                 config.stream.name,
                 config.topics,
-                predicts=True,
+                predicts="json",
                 next_offsets=outcome.next_offsets,
                 cuts=(),
                 covered={},
