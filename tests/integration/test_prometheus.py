@@ -31,7 +31,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 BOARDS = sorted((ROOT / "grafana").glob("*.json"))
 PARTITIONS, PORTION = 4, 4000
-OVERRIDES = ("stream.scope=partition", "checkpoint.every_seconds=1", "event.categories_max=2")
+OVERRIDES = (
+    "stream.scope=partition",
+    "checkpoint.every_seconds=1",
+    "event.categories_max=2",
+    "drift.window_events=500",
+    "drift.every_events=1",
+)
 
 # Of these no healthy worker has anything to show.
 ONLY_WITH_LABELS = (
@@ -46,6 +52,7 @@ NOT_BY_A_NUMBER = {
     "StreamlearnNoProgress",
     "StreamlearnLagGrowing",
     "StreamlearnCheckpointTooOld",
+    "StreamlearnDriftAlarmsOverBudget",
     "StreamlearnModelFell",
 }
 
