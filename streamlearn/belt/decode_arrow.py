@@ -38,6 +38,7 @@ class ArrowDecoder:
         Decides what a label may be.
 
     >>> from streamlearn.belt.messages.arrow import message_of
+    >>> from streamlearn.events import Reason
     >>> decoder = ArrowDecoder(Event(format="arrow", label="late", numeric=("distance",)), "binary")
     >>> batch = pa.RecordBatch.from_pydict({"distance": [1400, 200], "late": [True, None]})
     >>> raw = pa.RecordBatch.from_pydict(

@@ -26,10 +26,12 @@ INPUTS = 6000
 
 def test_every_message_is_its_own_row_or_rejected_with_a_reason(tmp_path: Path) -> None:
     fuzz = Fuzz(tmp_path)
-    by_chance(fuzz, seed=20, seconds=250.0, inputs=INPUTS)
+    by_chance(fuzz, seed=20, seconds=60.0, inputs=INPUTS)
     done = fuzz.finish()
     assert done["inputs"] >= INPUTS
-    of_decoding = set(Reason) - {Reason.NON_FINITE_LEARNING, Reason.LEARNER_FAILED, Reason.DUPLICATE_ID}
+    of_learning = {Reason.NON_FINITE_LEARNING, Reason.LEARNER_FAILED, Reason.DUPLICATE_ID}
+    of_arrow = {Reason.INVALID_ARROW, Reason.WRONG_COLUMN_TYPE, Reason.TOO_MANY_EVENTS}
+    of_decoding = set(Reason) - of_learning - of_arrow
     assert set(done["said"]) == {reason.label for reason in of_decoding}
     assert not list(tmp_path.iterdir())
 

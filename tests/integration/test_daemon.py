@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from belt_world import events
@@ -176,8 +177,13 @@ def test_predictions_dead_letters_and_the_console(kafka: KafkaForTests, filled: 
         eventually(lambda: run.get("/readyz")[0] == 200, 30)
         assert run.get("/healthz")[0] == 200
         assert "<html" in run.get("/")[1]
-        picture = json.loads(run.get("/api/status")[1])
-        assert picture["events_read"] == COUNT
+        picture: dict[str, Any] = {}
+
+        def shows_all() -> bool:  # what the page shows is taken once a second
+            picture.update(json.loads(run.get("/api/status")[1]))
+            return picture["events_read"] == COUNT
+
+        eventually(shows_all, 10)
         assert {model["name"] for model in picture["models"]} == {"logistic"}
         eventually(lambda: run.metric("streamlearn_consumer_lag_events") == 0, 30)
         began = time.monotonic()
