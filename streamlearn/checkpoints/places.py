@@ -247,8 +247,8 @@ class LocalPlace:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            # Without links an empty file claims the name. A crash here leaves it empty, which does not
-            # verify, so that the checkpoint before it counts.
+            # Without links an empty file claims the name. A crash here leaves it empty: a name alone, which is set
+            # aside, so that the checkpoint before it counts.
             claim = self._disk.open_new(path)
             with contextlib.ExitStack() as undo:
                 undo.callback(self._remove_if_there, path)

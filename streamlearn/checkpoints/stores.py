@@ -3,7 +3,8 @@
 Upholds `old_or_new`: a file appears as a whole under a name that was free, and the newest one that verifies
 counts. One that does not verify is set aside as ``*.corrupt`` and kept. Where there are files but none
 verifies, that is an error: a shard never silently begins from nothing. So it is where the two newest do not
-verify: no crash damages two, so the disk does, or somebody.
+verify: no crash damages two, so the disk does, or somebody. An empty file is neither: it is a name that a crash
+left without its checkpoint.
 
 A shard belongs to the newest claim on it; see ``claims.py`` for why nobody else can publish.
 """
@@ -33,6 +34,8 @@ from streamlearn.errors import CheckpointCorrupt, CheckpointFenced, CheckpointLo
 
 State = TypeVar("State")
 
+FIRST_SEQUENCE = 1  # of a shard that never had a checkpoint
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class CheckpointFile:
@@ -43,6 +46,11 @@ class CheckpointFile:
     nbytes: int
     written_at: float  # seconds since 1970
     set_aside: bool
+
+    @property
+    def is_name_alone(self) -> bool:
+        """Whether nothing was ever published here: a crash came between a name and its content (places.py)."""
+        return self.nbytes == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +199,10 @@ class CheckpointStore:
     def newest(
         self, shard: str, decode: Callable[[bytes], State], looked: tuple[str, State] | None = None
     ) -> tuple[State | None, list[SetAside]]:
-        """Return the newest state that verifies, and the newer file that did not and was set aside.
+        """Return the newest state that verifies, and the newer files that did not and were set aside.
+
+        An empty file is a name without a checkpoint. It is set aside too, and is no sign of damage: where there are no
+        hard links, each crash in the middle of a publish leaves one.
 
         To be called by the shard's owner, once it has claimed it, before it publishes.
 
@@ -205,7 +216,7 @@ class CheckpointStore:
 
         Returns
         -------
-        The state, ``None`` where the shard never had a checkpoint.
+        The state, ``None`` where the shard never had a checkpoint: no file, or only names of the first one.
 
         Raises
         ------
@@ -217,9 +228,13 @@ class CheckpointStore:
             The newest one that verifies cannot be continued here. An older one is not tried.
         """
         bad: list[SetAside] = []
+        names: list[SetAside] = []
+        published = False  # whether there is a sign that there ever was one
         for file in reversed(self._all_files(shard)):
+            amiss = names if file.is_name_alone else bad
+            published = published or not file.is_name_alone or file.version.sequence > FIRST_SEQUENCE
             if file.set_aside:
-                bad.append(SetAside(file.path, "it was set aside before"))
+                amiss.append(SetAside(file.path, "it was set aside before"))
                 continue
             try:
                 if looked is not None and looked[0] == file.path:
@@ -229,20 +244,21 @@ class CheckpointStore:
             except CheckpointCorrupt as error:
                 # It may be on its way yet: a newer owner's files are not ours to judge.
                 self._claims.refuse_newer(shard, file.version.epoch)
-                bad.append(SetAside(file.path, error.what))
+                amiss.append(SetAside(file.path, error.what))
             except CheckpointRefused as error:
                 raise _refused(file, error) from error
             else:
                 if len(bad) > 1:
                     raise _two_bad(shard, bad, file)
-                return state, [self._set_aside(each) for each in bad if not is_set_aside(each.path)]
-        if bad:
+                return state, self._all_set_aside([*names, *bad])
+        if published:
+            newest = [*bad, *names][0]
             raise CheckpointCorrupt(
-                f"none of the checkpoints of {shard} verifies; the newest: {bad[0].path}: {bad[0].why}",
+                f"none of the checkpoints of {shard} verifies; the newest: {newest.path}: {newest.why}",
                 remedy=f"put a copy of a good one into {self._shard_folder(shard)}; to learn anew from the start "
                 "of the topic, on purpose, move that folder away while no daemon runs",
             )
-        return None, []
+        return None, self._all_set_aside(names)
 
     def files(self, shard: str) -> list[CheckpointFile]:
         """Return the shard's checkpoints, oldest first, without those set aside."""
@@ -279,6 +295,9 @@ class CheckpointStore:
             return self._place.read(path)
         except FileNotFoundError as error:
             raise _vanished(path) from error
+
+    def _all_set_aside(self, amiss: Sequence[SetAside]) -> list[SetAside]:
+        return [self._set_aside(each) for each in amiss if not is_set_aside(each.path)]
 
     def _set_aside(self, bad: SetAside) -> SetAside:
         # The name is free: a file of this version that was set aside before would be a second bad one.

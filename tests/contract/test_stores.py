@@ -280,6 +280,38 @@ def test_only_files_set_aside_are_never_taken_for_none(open_stream: Open) -> Non
         store.newest("flights", decode)
 
 
+def test_names_alone_are_no_damage(open_stream: Open) -> None:
+    store = owner(open_stream)
+    publish(store, 1, b"good 1")
+    for _ in range(3):  # each start is killed within its first publish
+        publish(store, 2, b"")
+        store = owner(open_stream)
+        state, set_aside = store.newest("flights", decode)
+        assert (state, len(set_aside)) == ("good 1", 1)
+    publish(store, 2, b"bad 2")
+    store = owner(open_stream)
+    assert store.newest("flights", decode)[0] == "good 1", "of damage this is the first sign"
+
+
+def test_a_shard_whose_first_checkpoint_is_a_name_alone_never_was(open_stream: Open) -> None:
+    for _ in range(3):
+        store = owner(open_stream)
+        state, _ = store.newest("flights", decode)
+        assert state is None
+        publish(store, 1, b"")
+    store = owner(open_stream)
+    store.newest("flights", decode)
+    publish(store, 1, b"good 1")
+    assert store.newest("flights", decode) == ("good 1", [])
+
+
+def test_what_was_emptied_is_never_taken_for_none(open_stream: Open) -> None:
+    store = owner(open_stream)
+    publish(store, 7, b"")  # there were some before it, which were removed
+    with pytest.raises(CheckpointCorrupt, match="none of the checkpoints"):
+        store.newest("flights", decode)
+
+
 def test_a_refused_one_is_not_passed_over(open_stream: Open) -> None:
     store = owner(open_stream)
     publish(store, 1, b"good 1")
