@@ -56,22 +56,25 @@ pipeline = [{ use = "compose.Select", keys = ["a", "b"] }, "preprocessing.Standa
 topic = "predictions"
 """
 
-DELAYED = (
-    CONFIG.replace('label = "y"\n', "")
-    + """
+
+def labels_section(topic: str, on_late_label: str = "learn") -> str:
+    """The ``[labels]`` that goes with ``delayed``: half of the waits end without a label, some labels come late."""
+    return f"""
 [labels]
-topic = "labels"
+topic = "{topic}"
 id = "of"
 label = "y"
 time = "t"
 time_format = "epoch_milliseconds"
 wait = "2s"
 on_expiry = false
-on_late_label = "learn"
+on_late_label = "{on_late_label}"
 on_correction = "learn"
 early_max = 20
 """
-)
+
+
+DELAYED = CONFIG.replace('label = "y"\n', "") + labels_section("labels")
 
 TORCH = """
 [[models]]

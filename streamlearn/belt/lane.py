@@ -75,9 +75,8 @@ class Lane:
         }
         self._idle_wait_seconds = idle_wait_seconds
         self._ready: deque[pa.RecordBatch] = deque()
-        self.held: Emission | None = (
-            None  # what the first events of a message sent out, and the others did not yet
-        )
+        # What the first events of a message sent out, and the others did not yet.
+        self.held: Emission | None = None
         self._highs: dict[TopicPartition, int] = {}
         self._held: frozenset[TopicPartition] = frozenset()
         self.begin(0)

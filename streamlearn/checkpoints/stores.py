@@ -229,10 +229,9 @@ class CheckpointStore:
         """
         bad: list[SetAside] = []
         names: list[SetAside] = []
-        published = False  # whether there is a sign that there ever was one
-        for file in reversed(self._all_files(shard)):
+        files = self._all_files(shard)
+        for file in reversed(files):
             amiss = names if file.is_name_alone else bad
-            published = published or not file.is_name_alone or file.version.sequence > FIRST_SEQUENCE
             if file.set_aside:
                 amiss.append(SetAside(file.path, "it was set aside before"))
                 continue
@@ -251,8 +250,8 @@ class CheckpointStore:
                 if len(bad) > 1:
                     raise _two_bad(shard, bad, file)
                 return state, self._all_set_aside([*names, *bad])
-        if published:
-            newest = [*bad, *names][0]
+        if bad or any(file.version.sequence > FIRST_SEQUENCE for file in files):  # then there was one
+            newest = (bad or names)[0]
             raise CheckpointCorrupt(
                 f"none of the checkpoints of {shard} verifies; the newest: {newest.path}: {newest.why}",
                 remedy=f"put a copy of a good one into {self._shard_folder(shard)}; to learn anew from the start "

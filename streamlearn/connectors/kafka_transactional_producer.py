@@ -60,7 +60,7 @@ class TransactionalProducer:
         self._since = time.monotonic()
         self._is_stuck = False
         self._undelivered: Undelivered | None = None
-        self.holds_id = False  # it has the id, and has begun nothing since
+        self._holds_id = False  # it has the id, and has begun nothing since
 
     @property
     def age_seconds(self) -> float:
@@ -75,14 +75,15 @@ class TransactionalProducer:
         return self._undelivered
 
     def init(self, timeout_seconds: float) -> None:
-        """Fence whoever had the id, and end what that one left open."""
-        self._handle.init_transactions(timeout_seconds)
-        self.holds_id = True
+        """Fence whoever had the id, and end what that one left open; nothing where that was the last call."""
+        if not self._holds_id:  # to librdkafka a second one is an error
+            self._handle.init_transactions(timeout_seconds)
+            self._holds_id = True
 
     def begin(self) -> None:
         """Begin; nothing is asked of the broker."""
         self._undelivered = None
-        self.holds_id = False
+        self._holds_id = False
         self._handle.begin_transaction()
 
     def put_all(self, topic: str, keys: pa.LargeBinaryArray, values: pa.LargeBinaryArray) -> None:

@@ -105,8 +105,6 @@ class Transactions:
     ) -> dict[TopicPartition, int]:
         deadline = time.monotonic() + timeout_seconds
         for pause in _pauses():
-            if self._opened().holds_id:  # of a call before, whose question was not answered
-                break
             try:
                 self._opened().init(_left(deadline))
                 break

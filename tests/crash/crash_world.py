@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from belt_world import delayed, events
+from belt_world import delayed, events, labels_section
 from crash_plan import ByClock, Kill, Plan, Scope
 from crash_points import KillAt
 from crash_tally import Tally
@@ -80,20 +80,6 @@ keep = 3
 [http]
 enabled = false
 """
-# Taken into the config where labels have a topic of their own: half of the waits end without, some labels come late.
-LABELS = """
-[labels]
-topic = "{labels}"
-id = "of"
-label = "y"
-time = "t"
-time_format = "epoch_milliseconds"
-wait = "2s"
-on_expiry = false
-on_late_label = "correct"
-on_correction = "learn"
-early_max = 20
-"""
 # A restarted worker is the same member: the group need not wait for the end of the killed one.
 STATIC = 'source.kafka.properties={{"group.instance.id"="worker-{number}","session.timeout.ms"=6000,"heartbeat.interval.ms"=500}}'
 
@@ -152,9 +138,8 @@ class CrashWorld:
         config = CONFIG
         if self._label_topic is not None:  # and models that take the weights of late labels
             config = config.replace("naive_bayes.GaussianNB", "tree.HoeffdingTreeClassifier")
-            config = config.replace('label = "y"\n', "") + LABELS
+            config = config.replace('label = "y"\n', "") + labels_section(self._label_topic, "correct")
         return config.format(
-            labels=self._label_topic,
             name=name,
             scope=plan.scope,
             seed=plan.seed,
