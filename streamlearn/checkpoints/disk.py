@@ -28,12 +28,16 @@ class MappedFile:
     """``contracts.Mapped`` of a file of this machine: valid for as long as this object, be the file removed."""
 
     def __init__(self, file: int) -> None:
-        self._map = mmap.mmap(file, 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
-        self.content = memoryview(self._map)
+        # Nothing cannot be mapped. An empty file is none of ours, but a crash or a bad disk may leave one.
+        self._map = (
+            mmap.mmap(file, 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED) if os.fstat(file).st_size else None
+        )
+        self.content = memoryview(self._map or b"")
 
     def rest(self) -> None:
         """Let go of the memory: the pages are the file's own, and come back from it."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 class Disk:

@@ -299,7 +299,8 @@ def test_it_stops_in_time_while_the_broker_is_away(tmp_path: Path) -> None:
 
 def test_a_broker_that_is_away_at_the_start_is_waited_for(tmp_path: Path) -> None:
     with DaemonProcess(tmp_path, "127.0.0.1:9", CONFIG.format(topic="none")) as run:
-        eventually(lambda: run.get("/readyz")[0] == 503, 30)
+        eventually(lambda: run.logged("broker_lost"), 60)  # before that, it starts: models are warmed up
+        assert run.get("/readyz")[0] == 503
         assert run.get("/healthz")[0] == 200
         run.terminate()
         began = time.monotonic()

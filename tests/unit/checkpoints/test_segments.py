@@ -75,19 +75,21 @@ def test_a_changed_segment_is_corrupt_and_a_missing_one_too(tmp_path: Path) -> N
     name = name_of(0, b"kept")
     segments.seal(name, b"kept")
     segments.make_durable([name])
-    (tmp_path / name).write_bytes(b"kepT")
-    with pytest.raises(CheckpointCorrupt, match="does not verify"):
-        ShardSegments(open_place(str(tmp_path))[0], str(tmp_path)).open(name)
+    for changed in (b"kepT", b""):
+        (tmp_path / name).write_bytes(changed)
+        with pytest.raises(CheckpointCorrupt, match="does not verify"):
+            ShardSegments(open_place(str(tmp_path))[0], str(tmp_path)).open(name)
     (tmp_path / name).unlink()
     with pytest.raises(CheckpointCorrupt, match="is gone"):
         ShardSegments(open_place(str(tmp_path))[0], str(tmp_path)).open(name)
 
 
-def test_a_file_of_that_name_that_a_crash_cut_short_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [b"ke", b""], ids=["cut short", "a name alone"])
+def test_a_file_of_that_name_that_a_crash_cut_short_is_written_anew(tmp_path: Path, left: bytes) -> None:
     segments = ShardSegments(open_place(str(tmp_path))[0], str(tmp_path))
     name = name_of(0, b"kept")
     segments.seal(name, b"kept")
-    (tmp_path / name).write_bytes(b"ke")
+    (tmp_path / name).write_bytes(left)
     segments.make_durable([name])
     assert (tmp_path / name).read_bytes() == b"kept"
 
