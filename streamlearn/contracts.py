@@ -96,7 +96,17 @@ class Lost:
     partitions: tuple[TopicPartition, ...]
 
 
-Happening = Assigned | Revoked | Lost
+@dataclass(frozen=True, slots=True)
+class Unowned:
+    """Of the group's partitions, these belong to none of its members, for longer than a rebalance takes.
+
+    None named: that is over.
+    """
+
+    partitions: tuple[TopicPartition, ...]
+
+
+Happening = Assigned | Revoked | Lost | Unowned
 
 
 class Membership(Protocol):

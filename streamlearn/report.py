@@ -223,6 +223,9 @@ class Observer:
             for name, lane in self._belt.lanes.items()
             if not lane.shard.takes_events
         ]
+        if holdings.unowned:
+            names = ", ".join(map(str, holdings.unowned))
+            reasons.append(f"no worker of the group has {names}; another rebalance is asked for")
         if holdings.is_standby:
             reasons.append("standby: another worker learns")
         elif not holdings.assigned:

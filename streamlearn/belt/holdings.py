@@ -18,7 +18,7 @@ from streamlearn.belt.reading import Reading, highs_of
 from streamlearn.belt.shard import EVENTS_MISSED
 from streamlearn.belt.upkeep import Upkeep
 from streamlearn.config import Config
-from streamlearn.contracts import Assigned, Lost, Revoked
+from streamlearn.contracts import Assigned, Lost, Revoked, Unowned
 from streamlearn.errors import (
     BrokerUnavailable,
     CheckpointFenced,
@@ -70,6 +70,7 @@ class Holdings:
         self.stopped: dict[str, OffsetGap] = {}
         self.assigned: set[TopicPartition] = set()
         self.assignment_known = False
+        self.unowned: tuple[TopicPartition, ...] = ()  # partitions of the group that no worker has
         self.waits_for_broker: str | None = None
 
     # ------------------------------------------------------------------------------ the group's word
@@ -93,6 +94,8 @@ class Holdings:
                     self.assigned.difference_update(partitions)
                     self._let_go(self._unwanted())
                     telemetry.partitions_lost(partitions)
+                case Unowned(partitions):
+                    self.unowned = partitions
 
     @property
     def is_standby(self) -> bool:

@@ -21,10 +21,17 @@ from confluent_kafka.admin import AdminClient
 
 from streamlearn.config import KafkaSource
 from streamlearn.connectors.kafka_errors import UNAVAILABLE, error_of, opened, source_error
-from streamlearn.connectors.kafka_questions import is_idle_member
-from streamlearn.connectors.kafka_settings import client_settings, is_classic, is_cooperative, member_settings
+from streamlearn.connectors.kafka_questions import members_at_rest
+from streamlearn.connectors.kafka_settings import (
+    REVOKE_MARGIN_SECONDS,
+    client_settings,
+    is_classic,
+    is_cooperative,
+    member_settings,
+)
+from streamlearn.connectors.kafka_unowned import UnownedWatch
 from streamlearn.connectors.notices import NoticedMember
-from streamlearn.contracts import Assigned, Lost, Revoked
+from streamlearn.contracts import Assigned, Lost, Revoked, Unowned
 from streamlearn.events import TopicPartition
 
 POLL_SECONDS = 0.1
@@ -70,10 +77,18 @@ class KafkaMember(NoticedMember):
         self._trouble: str | None = None
         self._ask_at = 0.0
         self._admin: AdminClient | None = None
+        self._unowned: UnownedWatch | None = None
         self._group_metadata: Any | None = None
-        if not is_classic(source.plain_properties()):
-            self._admin = opened(
-                AdminClient, client_settings(source.bootstrap_servers, source.plain_properties())
+        properties = source.plain_properties()
+        is_static = "group.instance.id" in properties and is_classic(properties) and self._cooperative
+        if is_static or not is_classic(properties):
+            self._admin = opened(AdminClient, client_settings(source.bootstrap_servers, properties))
+        if is_static and self._admin is not None:
+            self._unowned = UnownedWatch(
+                self._admin,
+                source.group_id,
+                source.topics,
+                patience_seconds=source.revoke_budget_seconds + REVOKE_MARGIN_SECONDS,
             )
         self._consumer = opened(
             Consumer,
@@ -112,12 +127,11 @@ class KafkaMember(NoticedMember):
 
     def _run(self, topics: list[str]) -> None:
         try:
-            self._consumer.subscribe(
-                topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+            self._join(topics)
             while not self._notices.closing:
                 self._commit_what_is_due()
                 self._ask_for_nothing()
+                self._ask_for_what_nobody_has(topics)
                 message = self._consumer.poll(POLL_SECONDS)
                 self._note_group_metadata()
                 if message is not None and message.error() is not None:
@@ -128,6 +142,11 @@ class KafkaMember(NoticedMember):
             self._fail(error_of(exception))
         self._connected = False
         self._group_metadata = None
+
+    def _join(self, topics: list[str]) -> None:
+        self._consumer.subscribe(
+            topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     def _commit_what_is_due(self) -> None:
         due = self._notices.take_commits()
@@ -154,9 +173,26 @@ class KafkaMember(NoticedMember):
             return
         if time.monotonic() >= self._ask_at:
             self._ask_at = time.monotonic() + ASK_SECONDS
-            if is_idle_member(self._admin, self._source.group_id, self._consumer.memberid(), ASK_SECONDS):
+            members = members_at_rest(self._admin, self._source.group_id, ASK_SECONDS)
+            if members is not None and members.get(self._consumer.memberid()) == frozenset():
                 self._assignment_known = True
                 self._notices.put(Assigned(()))
+
+    def _ask_for_what_nobody_has(self, topics: list[str]) -> None:
+        """Bring about another round where the group is at rest and partitions belong to nobody: static members only.
+
+        Subscribing anew does: what this member has is let go of first, as on any revoke, and comes back.
+        """
+        watch = self._unowned
+        if watch is None or not self._connected:
+            return
+        known = watch.partitions
+        is_turn = watch.look(self._consumer.memberid(), ASK_SECONDS)
+        if watch.partitions != known:
+            self._notices.put(Unowned(watch.partitions))
+        if is_turn:
+            self._consumer.unsubscribe()
+            self._join(topics)
 
     # ----------------------------------- callbacks: they never raise, and only note what happened
 

@@ -6,7 +6,7 @@ not there, ``SourceError`` for a refusal. Nothing here changes anything (`reads_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from streamlearn.connectors.kafka_errors import MISSING, error_of, source_error
 from streamlearn.contracts import Watermarks
 from streamlearn.errors import BrokerUnavailable, TopicMissing
 from streamlearn.events import TopicPartition
+
+Members = Mapping[str, frozenset[TopicPartition]]  # by member id: what the group has given it
 
 
 def partitions_of(
@@ -83,19 +85,24 @@ def _about(
         ) from exception
 
 
-def is_idle_member(admin: AdminClient, group_id: str, member_id: str, timeout_seconds: float) -> bool:
-    """Return whether a group at rest counts this member among its own and has given it nothing.
+def members_at_rest(admin: AdminClient, group_id: str, timeout_seconds: float) -> Members | None:
+    """Return what a group at rest has given to each of its members.
 
-    False also where nobody answers in time: ask again.
+    None where it is not at rest, and where nobody answers in time: ask again.
     """
     asked = admin.describe_consumer_groups([group_id], request_timeout=timeout_seconds)
     try:
         group = asked[group_id].result()
     except KafkaException:
-        return False
-    return group.state == ConsumerGroupState.STABLE and any(
-        member.member_id == member_id and not member.assignment.topic_partitions for member in group.members
-    )
+        return None
+    if group.state != ConsumerGroupState.STABLE:
+        return None
+    return {
+        member.member_id: frozenset(
+            TopicPartition(each.topic, each.partition) for each in member.assignment.topic_partitions
+        )
+        for member in group.members
+    }
 
 
 def cluster_id_of(handle: Consumer | AdminClient, timeout_seconds: float) -> str:

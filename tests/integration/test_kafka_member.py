@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +14,7 @@ from waiting import eventually
 from streamlearn.config import KafkaSource
 from streamlearn.connectors.kafka_member import KafkaMember
 from streamlearn.connectors.kafka_python import KafkaPythonMember
-from streamlearn.contracts import Assigned, Happening, Lost, Membership, Revoked
+from streamlearn.contracts import Assigned, Happening, Lost, Membership, Revoked, Unowned
 from streamlearn.errors import TopicMissing
 from streamlearn.events import TopicPartition
 
@@ -207,3 +209,54 @@ def test_a_missing_topic_is_told(
     worker = start(kind, source_of(kafka, "no-such-topic-anywhere", properties))
     with pytest.raises(TopicMissing, match="create the topic"):
         until([worker], lambda: False)
+
+
+DIES_WHEN_ASKED_TO_LET_GO = """
+import os, sys
+from confluent_kafka import Consumer
+
+def on_assign(consumer, partitions):
+    consumer.incremental_assign(partitions)
+    print("assigned", flush=True)
+
+bootstrap_servers, group_id, topic, seat = sys.argv[1:]
+consumer = Consumer({
+    "bootstrap.servers": bootstrap_servers,
+    "group.id": group_id,
+    "group.instance.id": seat,
+    "partition.assignment.strategy": "cooperative-sticky",
+})
+consumer.subscribe([topic], on_assign=on_assign, on_revoke=lambda *_: os._exit(9))
+while True:
+    consumer.poll(0.1)
+"""
+
+
+def test_what_a_static_member_that_died_was_to_give_away_does_not_stay_with_nobody(
+    kafka: Any, start: Callable[..., Worker]
+) -> None:
+    """Killed between the two rounds of a rebalance, it comes back to what the first gave it, and no second comes."""
+    topic = kafka.topic(4)
+    everything = {TopicPartition(topic, number) for number in range(4)}
+
+    def seat(name: str) -> KafkaSource:
+        return source_of(kafka, topic, {"group.instance.id": name}, revoke_budget_seconds=1)
+
+    command = [sys.executable, "-c", DIES_WHEN_ASKED_TO_LET_GO]
+    command += [kafka.bootstrap_servers, seat("ada").group_id, topic, "ada"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as killed:
+        try:
+            assert killed.stdout is not None
+            assert killed.stdout.readline() == b"assigned\n"
+            second = start(KafkaMember, seat("bo"))
+            assert killed.wait(DEADLINE_SECONDS) == 9
+        finally:
+            killed.kill()
+    first = start(KafkaMember, seat("ada"))  # within its session: it is the same member still
+    both = [first, second]
+    until(both, lambda: first.owned | second.owned == everything)
+    assert first.owned
+    assert second.owned
+    told = [each.partitions for each in second.happened if isinstance(each, Unowned)]
+    assert [len(partitions) for partitions in told[:1]] == [2]
+    until(both, lambda: Unowned(()) in second.happened)
