@@ -1,7 +1,8 @@
 """The same events with nobody else around: what one worker learns of them, and what a plain River loop says.
 
-In partition scope one worker reads the topic anew, to its end. In stream scope the order of a live read is part
-of what was learned, so one process learns events and journal (``streamlearn replay``). The River loop takes the
+In partition scope one worker reads the topic anew, to its end. In stream scope, and where labels have a topic of
+their own, the order of a live read is part of what was learned, so one process learns events and journal
+(``streamlearn replay``). The River loop takes the
 order from the records themselves, and shares no code with the belt.
 """
 
@@ -30,8 +31,8 @@ def digests_of_one_worker(world: RebalanceWorld) -> dict[str, str]:
     """The digests of one worker that learns everything that the world's have learned."""
     folder = world.folder / "alone"
     folder.mkdir()
-    if world.setup.scope == "stream":
-        return {world.name: _replayed(world, folder)}
+    if world.setup.scope == "stream" or world.setup.delayed_labels:
+        return {shard: _replayed(world, folder, shard) for shard in world.shards}
     text = world.text().replace(f'group_id = "{world.name}"', f'group_id = "{world.name}.alone"')
     text = text.partition("[predictions]")[0] + "[http]\nenabled = false\n"
     with DaemonProcess(folder, world.kafka.bootstrap_servers, text, "--until-end") as run:
@@ -39,10 +40,10 @@ def digests_of_one_worker(world: RebalanceWorld) -> dict[str, str]:
     return digests_of(folder)
 
 
-def _replayed(world: RebalanceWorld, folder: Path) -> str:
+def _replayed(world: RebalanceWorld, folder: Path, shard: str) -> str:
     config = folder / "replay.toml"
     config.write_text(world.text())
-    command = [sys.executable, "-m", "streamlearn", "replay", str(config), "--json"]
+    command = [sys.executable, "-m", "streamlearn", "replay", str(config), "--shard", shard, "--json"]
     command += ["--set", f"checkpoint.path={world.folder}/checkpoints"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=dict(os.environ))
     assert done.returncode == 0, done.stderr[-4000:]

@@ -40,15 +40,17 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How the workers of a group share the work."""
+    """How the workers of a group share the work; ``delayed_labels``: labels come later, in a topic of their own."""
 
     scope: Scope
     protocol: Literal["classic", "consumer"]
     static: bool
+    delayed_labels: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.scope}-{self.protocol}-{'static' if self.static else 'dynamic'}"
+        labels = "-labels" if self.delayed_labels else ""
+        return f"{self.scope}-{self.protocol}-{'static' if self.static else 'dynamic'}{labels}"
 
     def properties(self, seat: int) -> str:
         """Return ``source.kafka.properties`` of a worker; a static member is known by its seat."""

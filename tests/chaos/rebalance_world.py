@@ -16,6 +16,8 @@ from daemon_process import DaemonProcess
 from kafka_for_tests import KafkaForTests
 from waiting import eventually
 
+from streamlearn.events import TopicPartition
+
 PARTITIONS = 8
 PER_SECOND = 200.0
 LOGISTIC = "logistic"
@@ -37,8 +39,7 @@ topics = ["{topic}"]
 group_id = "{name}"
 
 [event]
-label = "y"
-time = "t"
+{label}time = "t"
 time_format = "epoch_milliseconds"
 id = "id"
 numeric = ["a", "b"]
@@ -69,6 +70,18 @@ every_seconds = 2
 [http]
 enabled = false
 """
+LABELS = """
+[labels]
+topic = "{labels}"
+id = "of"
+label = "y"
+time = "t"
+time_format = "epoch_milliseconds"
+wait = "1s"
+on_expiry = false
+on_late_label = "learn"
+on_correction = "learn"
+"""
 
 
 class RebalanceWorld:
@@ -79,10 +92,13 @@ class RebalanceWorld:
         self.setup = setup
         self.folder = folder
         self.topic = kafka.topic(PARTITIONS)
+        self.labels = kafka.topic(PARTITIONS) if setup.delayed_labels else None
         self.name = f"{self.topic}.{setup.name}"
         self.out = kafka.topic(1, name=f"{self.name}.out")
         self.dead = kafka.topic(1, name=f"{self.name}.dead")
-        self.feed = Feed(kafka.bootstrap_servers, self.topic, PARTITIONS, PER_SECOND, seed)
+        self.feed = Feed(
+            kafka.bootstrap_servers, self.topic, PARTITIONS, PER_SECOND, seed, labels=self.labels
+        )
         self.workers: list[Worker] = []
         self.done: list[Disturbance] = []
         # Of eight shards some transaction is open at any time: only this level answers with what is committed
@@ -250,10 +266,11 @@ class RebalanceWorld:
         held = sorted(shard for worker in self.running for shard in worker.holds())
         return held == sorted(self.shards) and self._is_stable()
 
-    def is_seen(self, sent: dict[int, int]) -> bool:
+    def is_seen(self, sent: dict[TopicPartition, int]) -> bool:
         """Whether transactions up to these counts are committed, by the offsets that ride in them."""
-        asked = [KafkaTopicPartition(self.topic, number) for number in sent]
-        return all(each.offset >= sent[each.partition] for each in self._offsets.committed(asked, 20))
+        asked = [KafkaTopicPartition(*each) for each in sent]
+        found = self._offsets.committed(asked, 20)
+        return all(each.offset >= sent[TopicPartition(each.topic, each.partition)] for each in found)
 
     def end(self) -> None:
         """Send no more, wait until all is seen, and end the workers in order."""
@@ -270,7 +287,10 @@ class RebalanceWorld:
 
     def text(self) -> str:
         """The config of this group's workers."""
-        return CONFIG.format(
+        text = CONFIG + ("" if self.labels is None else LABELS)
+        return text.format(
+            label='label = "y"\n' if self.labels is None else "",
+            labels=self.labels,
             name=self.name,
             scope=self.setup.scope,
             servers=self.kafka.bootstrap_servers,

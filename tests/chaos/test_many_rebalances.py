@@ -24,6 +24,8 @@ SETUPS = [
     Setup("partition", "consumer", static=False),
     Setup("stream", "consumer", static=True),
     Setup("partition", "classic", static=False),
+    Setup("stream", "classic", static=False, delayed_labels=True),
+    Setup("partition", "consumer", static=False, delayed_labels=True),
 ]
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900 + 60 * REBALANCES)]

@@ -40,6 +40,13 @@ def test_what_is_as_it_should_be_differs_in_nothing() -> None:
     assert shards_with_two_producers(SEEN, writers(SEEN, BATCHES), "stream") == []
 
 
+def test_versions_never_go_back_where_labels_come_later() -> None:
+    stays = [SEEN[0], SEEN[1]._replace(version=0), SEEN[2]._replace(version=5)]
+    assert two_leaders_by_version(stays, "stream", every_event_learns=False) == []
+    back = [SEEN[0]._replace(version=3), SEEN[1]]
+    assert two_leaders_by_version(back, "stream", every_event_learns=False)
+
+
 def test_a_lost_a_repeated_and_a_strange_record_are_found() -> None:
     assert "1 of 3 lost" in lost_or_repeated(SEEN[1:], LOGS, ["m"])[0]
     assert "1 twice" in lost_or_repeated([*SEEN, SEEN[0]], LOGS, ["m"])[0]

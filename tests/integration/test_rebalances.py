@@ -26,7 +26,11 @@ PLAN = [
 
 @pytest.mark.parametrize(
     "setup",
-    [Setup("stream", "classic", static=True), Setup("partition", "consumer", static=False)],
+    [
+        Setup("stream", "classic", static=True),
+        Setup("partition", "consumer", static=False),
+        Setup("partition", "classic", static=True, delayed_labels=True),
+    ],
     ids=lambda setup: setup.name,
 )
 def test_learned_once_and_replay_equals_run_across_rebalances(
