@@ -37,23 +37,25 @@ from world_script import (
     Wait,
     Within,
     as_text,
+    delayed_settings_of,
     script_of,
     settings_of,
 )
 
 SEEDS = 64
+DELAYED_SEEDS = 24
 GROUPS = 4  # tests of so many seeds each, so that a run says where it is
 
 SCOPES = pytest.mark.parametrize("scope", ["stream", "partition"])
 DELIVERIES = pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 
 
-def seeds(group: int) -> range:
+def seeds(group: int, count: int = SEEDS) -> range:
     """The seeds of one group, in order."""
     if (only := os.environ.get("STREAMLEARN_SIM_SEED")) is not None:
         return range(int(only), int(only) + (group == 0))
     first = int(os.environ.get("STREAMLEARN_SIM_FROM", "0"))
-    return range(first + group, first + int(os.environ.get("STREAMLEARN_SIM_SEEDS", SEEDS)), GROUPS)
+    return range(first + group, first + int(os.environ.get("STREAMLEARN_SIM_SEEDS", count)), GROUPS)
 
 
 @pytest.mark.timeout(0)  # as many as are asked for
@@ -62,6 +64,16 @@ def test_learned_once_old_or_new_offsets_travel_with_state_replay_equals_run(gro
     for seed in seeds(group):
         try:
             play(settings_of(seed), script_of(seed))
+        except Failed as failed:
+            raise AssertionError(f"seed {seed} (STREAMLEARN_SIM_SEED={seed}): {failed}") from failed
+
+
+@pytest.mark.timeout(0)  # as many as are asked for
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_learned_once_replay_equals_run_with_labels_that_come_later(group: int) -> None:
+    for seed in seeds(group, DELAYED_SEEDS):
+        try:
+            play(delayed_settings_of(seed), script_of(seed))
         except Failed as failed:
             raise AssertionError(f"seed {seed} (STREAMLEARN_SIM_SEED={seed}): {failed}") from failed
 

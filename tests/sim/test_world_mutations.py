@@ -22,6 +22,7 @@ A_FEW = (
     "a checkpoint does not wait for what it covers to be out",
     "the group is told before the checkpoint is durable",
     "a lost shard is published",
+    "a checkpoint is visible before its segments are durable",
 )
 
 

@@ -1,7 +1,7 @@
 """A seeded world around the production belt: workers, a group, a broker, a disk and a clock, in one thread.
 
 ``play(settings, script)`` runs a script, heals the world, lets everything be read, and judges it by the oracles
-(world_oracles.py), at every step and in the end. Nothing is patched: workers are production belts whose parts
+(world_oracles.py), at every step and in the end. Nothing is patched but the size of segments: workers are production belts whose parts
 (``belt.parts.Parts``) reach into the simulated world. All chance comes from the settings' seed, so the same
 settings and script do the same again.
 """
@@ -56,6 +56,8 @@ from streamlearn.events import TopicPartition
 STEP_SECONDS = 0.1  # of the simulated clock
 HEALING_STEP_SECONDS = 1.0
 HEALING_ROUNDS = 400
+DELAYED_MS = 60  # most that an event is later than the one before, where labels come later
+LABELS_SHARE = 0.5  # of events, by which one more label comes; many come twice
 
 
 class World:
@@ -65,9 +67,9 @@ class World:
         self.settings = settings
         self.config = config_of(Settings(**{**settings.__dict__, "seed": 0, "partitions": 1, "eager": False}))
         self.chance = random.Random(f"world {settings.seed}")
-        self.broker = Broker(settings.partitions)
+        self.broker = Broker(settings.partitions, delayed=settings.delayed)
         self.disk = SimulatedDisk(random.Random(f"disk {settings.seed}"))
-        self.group = Group(lambda: list(self.broker.logs), eager=settings.eager)
+        self.group = Group(lambda: self.broker.event_partitions, eager=settings.eager)
         self.oracles = Oracles(self.config, self.broker)
         self.broker.is_member = self.group.is_member
         self.broker.on_commit = self.oracles.committed
@@ -98,7 +100,7 @@ class World:
             case Control(partition):
                 self.broker.produce_control(self._in_range(partition))
             case AddPartition():
-                if len(self.broker.logs) < 4:
+                if self.broker.width < 4:
                     self.broker.add_partition()
                     self.group.rebalance()
             case Trim():
@@ -159,14 +161,16 @@ class World:
                 worker.wire.at_point(calls, lambda: self._meanwhile(worker, script))
 
     def _produce(self, partition: int, late_ms: int) -> None:
-        self.time_ms += self.chance.randint(0, 20)
+        self.time_ms += self.chance.randint(0, DELAYED_MS if self.settings.delayed else 20)
         # What has no label leaves no trace in a model's order: there it would not be known where it came.
         is_labelled = self.chance.random() < 0.9 or not self.oracles.order_is_known
         label = self.chance.random() < 0.5 if is_labelled else None
         self.broker.produce(self._in_range(partition), self.time_ms - late_ms, self.chance.random(), label)
+        while self.settings.delayed and self.chance.random() < LABELS_SHARE:
+            self.broker.produce_label(self._in_range(partition), self.time_ms, self.chance)
 
     def _in_range(self, partition: int) -> int:
-        return partition % len(self.broker.logs)
+        return partition % self.broker.width
 
     def _meanwhile(self, worker: Worker, script: Sequence[Action]) -> None:
         """The worker stands in the middle of a call; everything else goes on."""
@@ -296,7 +300,7 @@ class World:
         """All partitions of the shards that go with these."""
         if self.settings.scope == "partition":
             return partitions
-        return list(self.broker.logs) if min(self.broker.logs) in partitions else []
+        return self.broker.event_partitions if min(self.broker.logs) in partitions else []
 
     def _is_lost(self, member: WorldMembership, shard: str) -> bool:
         first = min(self.broker.logs) if self.settings.scope == "stream" else None

@@ -8,6 +8,7 @@ group; the offsets of a group are those of its last committed transaction.
 from __future__ import annotations
 
 import json
+import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from streamlearn.errors import BrokerUnavailable, Fenced, SourceError
 from streamlearn.events import TopicPartition
 
 TOPIC = "events"
+LABEL_TOPIC = "labels"
+LABEL_AGE = 12  # a label is of an event so many offsets ago, at most
+LABEL_AHEAD = 2  # or of one that is still to come
 Offsets = Mapping[TopicPartition, int]
 
 
@@ -28,7 +32,9 @@ class Message(NamedTuple):
     value: bytes
     time_ms: int
     accepted: bool
-    labelled: bool
+    labelled: bool  # it brings a label with it, or is one
+    id: str = ""
+    label: bool | None = None
 
 
 @dataclass
@@ -65,7 +71,8 @@ class Committed:
 class Broker:
     """All that outlives workers, but for the disk and the group."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, *, delayed: bool = False) -> None:
+        self.delayed = delayed
         self.logs: dict[TopicPartition, Log] = {}
         self.down = False
         self.commits_that_fail = 0
@@ -79,19 +86,52 @@ class Broker:
             self.add_partition()
 
     def add_partition(self) -> None:
-        self.logs[TopicPartition(TOPIC, len(self.logs))] = Log()
+        number = self.width
+        self.logs[TopicPartition(TOPIC, number)] = Log()
+        if self.delayed:
+            self.logs[TopicPartition(LABEL_TOPIC, number)] = Log()
+
+    @property
+    def width(self) -> int:
+        """Partitions of the events' topic."""
+        return len(self.event_partitions)
+
+    @property
+    def event_partitions(self) -> list[TopicPartition]:
+        """What the group deals out."""
+        return [partition for partition in self.logs if partition.topic == TOPIC]
 
     def produce(self, partition: int, time_ms: int, a: float, label: bool | None) -> None:
         log = self.logs[TopicPartition(TOPIC, partition)]
-        event = {"t": time_ms, "p": partition, "o": log.high, "a": a, "y": label}
-        log.messages.append(Message(json.dumps(event).encode(), time_ms, True, label is not None))
+        event: dict[str, Any] = {"t": time_ms, "p": partition, "o": log.high, "a": a, "y": label}
+        if self.delayed:
+            event |= {"id": f"{partition}-{log.high}"}
+            event.pop("y")
+        value = json.dumps(event).encode()
+        log.messages.append(
+            Message(value, time_ms, True, label is not None and not self.delayed, event.get("id", ""))
+        )
+
+    def produce_label(self, partition: int, time_ms: int, chance: random.Random) -> None:
+        """Label an event of about now: one that has a label, or waited too long, or is not there yet, among others."""
+        number = chance.randint(-LABEL_AGE, LABEL_AHEAD) + self.logs[TopicPartition(TOPIC, partition)].high
+        label: dict[str, Any] = {
+            "id": f"{partition}-{max(0, number)}",
+            "y": chance.random() < 0.5,
+            "t": time_ms,
+        }
+        value = json.dumps(label).encode()
+        self.logs[TopicPartition(LABEL_TOPIC, partition)].messages.append(
+            Message(value, time_ms, True, True, label["id"], label["y"])
+        )
 
     def produce_bad(self, partition: int, time_ms: int) -> None:
         log = self.logs[TopicPartition(TOPIC, partition)]
         log.messages.append(Message(b'{"t":', time_ms, False, False))
 
     def produce_control(self, partition: int) -> None:
-        self.logs[TopicPartition(TOPIC, partition)].messages.append(None)
+        for topic in (TOPIC, LABEL_TOPIC) if self.delayed else (TOPIC,):
+            self.logs[TopicPartition(topic, partition)].messages.append(None)
 
     def ask(self) -> None:
         """Stand in for a request. Raises BrokerUnavailable."""

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
-from world_broker import TOPIC, Broker, Offsets, place_of, record_of
+from world_broker import LABEL_TOPIC, TOPIC, Broker, Offsets, place_of, record_of
 from world_wire import Wire
 
 from streamlearn.belt.checkpointing import CheckpointWriter, Flushable, Written
@@ -26,9 +26,8 @@ from streamlearn.gaps import PartitionGap
 class WorldReader:
     """``contracts.Reader`` over the broker's logs. How much a poll brings is drawn."""
 
-    topics = (TOPIC,)
-
     def __init__(self, broker: Broker, wire: Wire, chance: random.Random) -> None:
+        self.topics = (TOPIC, LABEL_TOPIC) if broker.delayed else (TOPIC,)
         self._broker = broker
         self._wire = wire
         self._chance = chance
@@ -80,7 +79,8 @@ class WorldReader:
             taken = log.messages[position : position + most]
             for offset, message in enumerate(taken, position):
                 if message is not None:
-                    rows.append((0, partition.partition, offset, message.time_ms, b"k", message.value))
+                    topic = self.topics.index(partition.topic)
+                    rows.append((topic, partition.partition, offset, message.time_ms, b"k", message.value))
             if taken:
                 moved[partition] = self._positions[partition] = position + len(taken)
             if position + len(taken) == log.high:

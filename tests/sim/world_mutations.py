@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from world_script import script_of, settings_of
+from world_script import delayed_settings_of, script_of, settings_of
 
 SEEDS = 400  # at most so many for one mutation
 
@@ -30,8 +30,10 @@ AGAIN = (
         f"streamlearn.belt.{name}"
         for name in ("placing", "reading", "upkeep", "holdings", "accounting", "loop")
     ),
+    *(f"streamlearn.checkpoints.{name}" for name in ("segments", "stores", "keeper")),
     "world_group",
     "world_ends",
+    "world_labels",
     "world_oracles",
     "world_worker",
     "world",
@@ -47,6 +49,7 @@ class Mutation:
     right: str
     wrong: str
     seed: int = 0  # that saw it when this was written: tried first
+    delayed: bool = False  # in worlds whose labels come later
 
 
 MUTATIONS = (
@@ -151,6 +154,21 @@ MUTATIONS = (
         '"latest" if known else start',
         seed=64,
     ),
+    Mutation(
+        "partitions of labels are read from their beginning at a restart",
+        "streamlearn.belt.holdings",
+        "shard.next_offsets = next_offsets",
+        "shard.next_offsets = {p: n if p.topic != 'labels' else 0 for p, n in next_offsets.items()}",
+        delayed=True,
+    ),
+    Mutation(
+        "a checkpoint is visible before its segments are durable",
+        "streamlearn.checkpoints.keeper",
+        "self._store.make_durable(state.shard, epoch, state.segments)",
+        "pass",
+        seed=9,
+        delayed=True,
+    ),
 )
 
 
@@ -189,18 +207,19 @@ def first_seed(mutation: Mutation) -> tuple[int, str] | None:
     """
     world = world_with(mutation)
     for seed in (mutation.seed, *range(SEEDS)):
-        said = complaint(world, seed)
+        said = complaint(world, seed, delayed=mutation.delayed)
         if said is not None:
-            if complaint(world_with(None), seed) is None:
+            if complaint(world_with(None), seed, delayed=mutation.delayed) is None:
                 return seed, said
             world = world_with(mutation)
     return None
 
 
-def complaint(world: ModuleType, seed: int) -> str | None:
+def complaint(world: ModuleType, seed: int, *, delayed: bool) -> str | None:
     """Play a seed, and return what is wrong; ``None``: nothing."""
     try:
-        world.play(settings_of(seed), script_of(seed))
+        settings = delayed_settings_of(seed) if delayed else settings_of(seed)
+        world.play(settings, script_of(seed))
     except world.Failed as failed:
         return str(failed).partition("\n")[0]
     return None

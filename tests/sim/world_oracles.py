@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 from chain_learner import order_of
-from world_broker import TOPIC, Broker, Message, Offsets
+from world_broker import LABEL_TOPIC, TOPIC, Broker, Message, Offsets
+from world_labels import RULES, joined, small_segments
 
-from streamlearn.assemble import shard_factory
-from streamlearn.belt.decode import JsonDecoder
+from streamlearn.assemble import make_decoder
 from streamlearn.belt.merge import BEFORE_ALL_TIME_US
 from streamlearn.checkpoints.digest import state_digest
 from streamlearn.config import Config
@@ -25,7 +26,8 @@ MODEL = "model/chain"
 STATE = "state"
 INPUTS = "inputs"  # the one part in which the place of rejected events shows
 
-Place = tuple[int, int]
+Place = tuple[int, int]  # of an event
+At = tuple[TopicPartition, int]  # of any message
 
 
 class Oracles:
@@ -42,12 +44,29 @@ class Oracles:
     def learned_once(self, what: str, snapshot: Snapshot, next_offsets: Offsets) -> None:
         """What a model has learned is what the logs hold below its offsets, each once, in offset order."""
         learned = order_of(snapshot.arrays[STATE].tobytes())
+        if self._broker.delayed:
+            self._learned_by_labels(what, learned, next_offsets)
+            return
         for partition, next_offset in next_offsets.items():
             got = [offset for p, offset in learned if p == partition.partition]
             expected = self._labelled(partition, next_offset)
             assert got == expected, f"learned_once: {what}, {partition}: {got}, and not {expected}"
         count = sum(len(self._labelled(p, n)) for p, n in next_offsets.items())
         assert len(learned) == count, f"learned_once: {what} learned from partitions that it does not hold"
+
+    def _learned_by_labels(self, what: str, learned: Sequence[Place], next_offsets: Offsets) -> None:
+        """Each at most once, and only with its event and a label below the offsets; ``end`` knows which and when."""
+        assert len(set(learned)) == len(learned), f"learned_once: {what} learned twice: {learned}"
+        labelled = {
+            message.id
+            for partition, next_offset in next_offsets.items()
+            if partition.topic == LABEL_TOPIC
+            for _, message in self._messages(partition, next_offset)
+        }
+        for number, offset in learned:
+            event = TopicPartition(TOPIC, number)
+            assert offset < next_offsets.get(event, 0), f"learned_once: {what} is ahead of {event}: {offset}"
+            assert f"{number}-{offset}" in labelled, f"learned_once: {what} has no label of {event} {offset}"
 
     def checkpoint(self, path: str, state: ShardState) -> None:
         """A published checkpoint is whole, and covers nothing that could still be lost."""
@@ -56,7 +75,9 @@ class Oracles:
         places = {(each.partition, each.offset) for each in sent.records} | set(sent.letters)
         for partition, next_offset in state.next_offsets.items():
             missing = [
-                o for o, _ in self._messages(partition, next_offset) if (partition.partition, o) not in places
+                o
+                for o, _ in self._messages(partition, next_offset)
+                if partition.topic == TOPIC and (partition.partition, o) not in places
             ]
             assert not missing, f"learned_once: {path} covers {partition} {missing}, of which nothing is out"
             if self._config.exactly_once and next_offset:
@@ -77,6 +98,8 @@ class Oracles:
         assert len(set(sent.letters)) == len(sent.letters), f"exactly once: {shard} repeats a dead letter"
         places = seen | set(sent.letters)
         for partition in self.partitions_of(shard):
+            if partition.topic != TOPIC:
+                continue
             below = self._messages(partition, self._broker.offsets.get(partition, 0))
             missing = [offset for offset, _ in below if (partition.partition, offset) not in places]
             assert not missing, f"exactly once: {shard} left out {partition} {missing}"
@@ -102,6 +125,10 @@ class Oracles:
                 )
             self.learned_once(f"the end of {shard}", state.parts[MODEL], state.next_offsets)
             order = self._order(shard, state)
+            if self._broker.delayed:
+                learned = order_of(state.parts[MODEL].arrays[STATE].tobytes())
+                expected = joined(self._broker, order, RULES)
+                assert learned == expected, f"learned_once: {shard} learned {learned}, and not {expected}"
             said, digest = self._straight(shard, state, order)
             kept = (lambda s: s) if self.order_is_known else _without_inputs
             assert state_digest(kept(state)) == state_digest(kept(digest)), (
@@ -116,12 +143,13 @@ class Oracles:
         return self._config.exactly_once or self._config.stream.scope == "partition"
 
     def _predictions(
-        self, shard: str, order: Sequence[Place], said: Mapping[Place, tuple[int, dict[str, float]]]
+        self, shard: str, order: Sequence[At], said: Mapping[Place, tuple[int, dict[str, float]]]
     ) -> None:
         records = self._broker.shards[shard].records
         if self._config.exactly_once:
             places = [(each.partition, each.offset) for each in records]
-            expected = [place for place in order if place in said]
+            sent = [(partition.partition, offset) for partition, offset in order if partition.topic == TOPIC]
+            expected = [place for place in sent if place in said]
             assert places == expected, f"exactly once: {shard} sent {places}, and not {expected}"
             versions = [each.version for each in records]
             assert versions == sorted(versions), f"exactly once: versions of {shard} go back"
@@ -145,6 +173,7 @@ class Oracles:
         expected = {
             (partition.partition, offset)
             for partition in state.next_offsets
+            if partition.topic == TOPIC
             for offset, message in self._messages(partition, self._broker.logs[partition].high)
             if not message.accepted
         }
@@ -152,35 +181,35 @@ class Oracles:
         if self._config.exactly_once:
             assert len(letters) == len(expected), f"exactly once: dead letters of {shard}"
 
-    def _order(self, shard: str, state: ShardState) -> list[Place]:
+    def _order(self, shard: str, state: ShardState) -> list[At]:
         """In which order the shard took its messages: by offset, by the journal, or as its model has it."""
-        if self._config.stream.scope == "partition":
+        if self._config.stream.scope == "partition" and not self._broker.delayed:
             (partition,) = state.next_offsets
             return [
-                (partition.partition, offset)
-                for offset, _ in self._messages(partition, state.next_offsets[partition])
+                (partition, offset) for offset, _ in self._messages(partition, state.next_offsets[partition])
             ]
         if self._config.exactly_once:
             return self._journaled(self._broker.shards[shard].cuts)
-        order: list[Place] = []
+        order: list[At] = []
         done: dict[int, int] = {}
         learned = order_of(state.parts[MODEL].arrays[STATE].tobytes())
         for number, offset in [
             *learned,
             *((p.partition, n - 1) for p, n in sorted(state.next_offsets.items())),
         ]:
-            messages = self._messages(TopicPartition(TOPIC, number), offset + 1)
-            order += [(number, at) for at, _ in messages if at >= done.get(number, 0)]
+            partition = TopicPartition(TOPIC, number)
+            messages = self._messages(partition, offset + 1)
+            order += [(partition, at) for at, _ in messages if at >= done.get(number, 0)]
             done[number] = offset + 1
         return order
 
-    def _journaled(self, cuts: Iterable[Offsets]) -> list[Place]:
+    def _journaled(self, cuts: Iterable[Offsets]) -> list[At]:
         """Between two cuts by running time, ties by partition; of equals the offset order stands."""
-        order: list[Place] = []
+        order: list[At] = []
         done: dict[TopicPartition, int] = {}
         clocks: dict[TopicPartition, int] = {}
         for cut in cuts:
-            waiting: list[tuple[int, int, int]] = []
+            waiting: list[tuple[int, TopicPartition, int]] = []
             for partition, next_offset in cut.items():
                 first = done.get(partition, 0)
                 assert next_offset >= first, f"offsets_increase: the journal's {partition} goes back to {cut}"
@@ -188,33 +217,36 @@ class Oracles:
                     if offset >= first:
                         if message.accepted:
                             clocks[partition] = max(clocks.get(partition, -1), message.time_ms)
-                        waiting.append((clocks.get(partition, -1), partition.partition, offset))
+                        waiting.append((clocks.get(partition, -1), partition, offset))
                 done[partition] = next_offset
             order += [(partition, offset) for _, partition, offset in sorted(waiting)]
         return order
 
     def _straight(
-        self, shard: str, state: ShardState, order: Sequence[Place]
+        self, shard: str, state: ShardState, order: Sequence[At]
     ) -> tuple[dict[Place, tuple[int, dict[str, float]]], ShardState]:
         """Learn this order in one piece; return what was said of each event, and the state in the end."""
         config = self._config
         rows = []
         clocks = dict.fromkeys(state.next_offsets, BEFORE_ALL_TIME_US)
-        for number, offset in order:
-            partition = TopicPartition(TOPIC, number)
+        for partition, offset in order:
             message = self._broker.logs[partition].messages[offset]
             assert message is not None
-            rows.append((0, number, offset, message.time_ms, b"k", message.value))
+            topic = config.topics.index(partition.topic)
+            rows.append((topic, partition.partition, offset, message.time_ms, b"k", message.value))
             if message.accepted:
                 clocks[partition] = max(clocks[partition], message.time_ms * 1000)
         columns: Sequence[Sequence[object]] = list(zip(*rows, strict=True)) or [()] * len(RAW_SCHEMA)
         raw = pa.RecordBatch.from_arrays(
             [pa.array(c, f.type) for c, f in zip(columns, RAW_SCHEMA, strict=True)], schema=RAW_SCHEMA
         )
-        whole = shard_factory(config)(shard, dict.fromkeys(state.next_offsets, 0))
+        whole = small_segments(config)(shard, dict.fromkeys(state.next_offsets, 0))
         said: dict[Place, tuple[int, dict[str, float]]] = {}
         if rows:
-            for outcome in whole.advance(JsonDecoder(config.event, config.stream.task).decode(raw)):
+            decoded = make_decoder(config).decode(raw)
+            # What comes out is the events and then the labels; between them the order is ours to give.
+            came = np.argsort(np.argsort(raw.column("topic").to_numpy(), kind="stable"), kind="stable")
+            for outcome in whole.advance(decoded.take(pa.array(came))):
                 answers = outcome.predictions["chain"]
                 accepted = zip(
                     outcome.accepted.column("partition").to_pylist(),
@@ -238,7 +270,8 @@ class Oracles:
     def partitions_of(self, shard: str) -> list[TopicPartition]:
         if self._config.stream.scope == "stream":
             return sorted(self._broker.logs)
-        return [partition for partition in self._broker.logs if str(partition) == shard]
+        (events,) = (partition for partition in self._broker.logs if str(partition) == shard)
+        return [partition for partition in self._broker.logs if partition.partition == events.partition]
 
     def _messages(self, partition: TopicPartition, below: int) -> list[tuple[int, Message]]:
         messages = self._broker.logs[partition].messages[:below]

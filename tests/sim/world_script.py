@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 WORKERS = ("w1", "w2", "w3")
@@ -27,6 +27,7 @@ class Settings:
     poll_events: int = 8
     checkpoint_events: int = 10
     keep: int = 3
+    delayed: bool = False  # labels come later, on a topic of their own
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,11 @@ def settings_of(seed: int) -> Settings:
         checkpoint_events=draw.choice([2, 8, 30]),
         keep=draw.choice([2, 3, 5]),
     )
+
+
+def delayed_settings_of(seed: int) -> Settings:
+    """Return the same world with labels that come later. What was learned when, only the journal knows: exactly once."""
+    return replace(settings_of(seed), delayed=True, delivery="exactly_once")
 
 
 def script_of(seed: int, length: int = 40) -> list[Action]:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from disk import Mount
-from world_broker import Broker, Offsets
+from world_broker import LABEL_TOPIC, Broker, Offsets
 from world_ends import LateIntake, LateWriter, SharedEnds, TransactionalOutbox, WorldReader, cuts_after
 from world_group import Group, WorldMembership
+from world_labels import RULES, small_segments
 from world_script import Settings
 from world_wire import Wire
 
-from streamlearn.assemble import shard_factory
-from streamlearn.belt.decode import JsonDecoder
+from streamlearn.assemble import make_decoder
 from streamlearn.belt.loop import Belt
 from streamlearn.belt.parts import Parts
 from streamlearn.belt.sending import SharedOutbox
@@ -57,6 +57,20 @@ every_seconds = 20
 path = "/data"
 """
 
+_LABELS = f"""
+[labels]
+topic = "{LABEL_TOPIC}"
+id = "id"
+label = "y"
+time = "t"
+time_format = "epoch_milliseconds"
+wait = "{RULES.wait}ms"
+remember = "{RULES.remember}ms"
+early_wait = "{RULES.early_wait}ms"
+early_max = {RULES.early_max}
+on_late_label = "{RULES.on_late_label}"
+"""
+
 
 class UnhurriedBelt(Belt):
     """The production belt, whose micro-batches are as long as the config says, however long they take."""
@@ -76,6 +90,8 @@ def config_of(settings: Settings) -> Config:
         f"checkpoint.every_events={settings.checkpoint_events}",
         f"checkpoint.keep={settings.keep}",
     ]
+    if settings.delayed:
+        return parse(_CONFIG.replace('label = "y"\n', 'id = "id"\n') + _LABELS, overrides, {})
     return parse(_CONFIG, overrides, {})
 
 
@@ -142,13 +158,12 @@ def make_worker(
         return cuts_after(broker.shards[shard].cuts, after) if config.exactly_once else ()
 
     reader = WorldReader(broker, wire, chance)
-    decoder = JsonDecoder(config.event, config.stream.task)
     parts = Parts(
         topics=config.topics,
         membership=member,
-        intake=LateIntake(reader, decoder, config.source.chosen.poll_events, chance),
+        intake=LateIntake(reader, make_decoder(config), config.source.chosen.poll_events, chance),
         identify=lambda _reader: {"cluster_id": "world"},
-        new_shard=shard_factory(config),
+        new_shard=small_segments(config, keeper.segments),
         store=keeper,
         writer=writer,
         open_outbox=open_outbox,
