@@ -258,9 +258,12 @@ class RebalanceWorld:
         """Wait until the group is at rest and each shard has one holder, by whom readers have seen something."""
         eventually(self._is_at_rest, deadline_seconds, why="a group at rest, and one holder of each shard")
         sent = self.feed.counts()
-        eventually(
-            lambda: self.is_seen(sent) and self._is_at_rest(), deadline_seconds, why=f"{sent} seen by readers"
-        )
+        try:
+            eventually(lambda: self.is_seen(sent) and self._is_at_rest(), deadline_seconds)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\nreaders have not seen all: {self._unseen(sent)}\n{self._told()}"
+            ) from None
 
     def _is_at_rest(self) -> bool:
         held = sorted(shard for worker in self.running for shard in worker.holds())
@@ -271,6 +274,18 @@ class RebalanceWorld:
         asked = [KafkaTopicPartition(*each) for each in sent]
         found = self._offsets.committed(asked, 20)
         return all(each.offset >= sent[TopicPartition(each.topic, each.partition)] for each in found)
+
+    def _unseen(self, sent: dict[TopicPartition, int]) -> dict[str, str]:
+        asked = [KafkaTopicPartition(*each) for each in sent]
+        found = {
+            TopicPartition(each.topic, each.partition): each.offset
+            for each in self._offsets.committed(asked, 20)
+        }
+        return {str(p): f"{found[p]} of {count}" for p, count in sent.items() if found[p] < count}
+
+    def _told(self) -> str:
+        """What each worker said last."""
+        return "\n".join(f"worker {each.number}:\n{each.process.log[-2000:]}" for each in self.running)
 
     def end(self) -> None:
         """Send no more, wait until all is seen, and end the workers in order."""

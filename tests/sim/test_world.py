@@ -43,7 +43,7 @@ from world_script import (
 )
 
 SEEDS = 64
-DELAYED_SEEDS = 24
+DELAYED_SEEDS = 16
 GROUPS = 4  # tests of so many seeds each, so that a run says where it is
 
 SCOPES = pytest.mark.parametrize("scope", ["stream", "partition"])
