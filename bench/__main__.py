@@ -1,27 +1,29 @@
-"""Run the benchmarks, print one table, write ``results.json`` and ``machine.json``.
+"""Run the benchmarks, print one table, write ``results.json``, draw the plots.
 
-    python -m bench [--quick] [--only NAME] [--bootstrap-servers HOST:PORT]
+    python -m bench [--quick] [--only NAME] [--rounds N] [--bootstrap-servers HOST:PORT] [--output FOLDER]
 
-Exit code 1 when a contender failed; a target that was missed is shown in the table and is no failure.
+``speed`` is the run of all contenders side by side (``bench/speed.py``). A quick run does ``speed`` and
+``compiled`` with fewer cases, events and rounds, and writes below ``build/bench``: what is in ``bench/`` stays.
+Exit code 1 when a contender failed; a target that was missed, and a contender that is absent, are shown and are no
+failure.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 
-from bench import labels_rate, memory, river_rate
+from bench import compiled_rate, decode_rate, labels_rate, latency, memory, plots, speed, stages
 from bench.harness import (
+    REPOSITORY,
+    ContenderAbsent,
     ContenderFailed,
     Record,
     failed,
@@ -29,35 +31,38 @@ from bench.harness import (
     run_program,
     write_results,
 )
+from bench.surroundings import surroundings
 from streamlearn.connectors.local_broker import LocalBroker
 from streamlearn.environment import Environment
 from streamlearn.errors import StreamlearnError
 
-SUITES = ("river", "labels", "memory", "torch")
-ON_KAFKA = ("river", "memory")
+SUITES = ("speed", "compiled", "decode", "stages", "labels", "latency", "memory", "torch")
+QUICK_SUITES = ("speed", "compiled")
+ON_KAFKA = ("speed", "stages", "latency", "memory")
 TORCH_ROWS = 10_000_000
 TORCH_SECONDS_MAX = 3600.0
-FOLDER = Path(__file__).parent
-LIBRARIES = ("streamlearn", "river", "confluent-kafka", "numpy", "pyarrow", "polars", "torch")
+FOLDER, QUICK_FOLDER = Path(__file__).parent, REPOSITORY / "build" / "bench"
+PLOTS = REPOSITORY / "docs" / "plots"
 
 # The table is wide; where there is no terminal, rich would cut it to 80 columns.
-console = Console(width=None if sys.stdout.isatty() else 140)
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run what was asked for; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer events and rounds: under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="under two minutes on two cores")
     parser.add_argument("--only", choices=SUITES, action="append", help="this suite alone; repeatable")
+    parser.add_argument("--rounds", type=int, help="of the speed suite")
     parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="a Kafka that runs already")
-    parser.add_argument("--output", type=Path, default=FOLDER, help="folder for the two JSON files")
+    parser.add_argument("--output", type=Path, help="folder for results.json")
     options = parser.parse_args(arguments)
-    suites = tuple(suite for suite in SUITES if options.only is None or suite in options.only)
-    options.output.mkdir(parents=True, exist_ok=True)
-    machine = options.output / "machine.json"
-    machine.write_text(json.dumps(_machine(quick=options.quick), indent=2) + "\n", encoding="utf-8")
+    suites = options.only or (QUICK_SUITES if options.quick else SUITES)
+    output: Path = options.output or (QUICK_FOLDER if options.quick else FOLDER)
+    output.mkdir(parents=True, exist_ok=True)
+    beside = surroundings(arguments, quick=options.quick)
 
     records: list[Record] = []
     with ExitStack() as stack:
@@ -67,32 +72,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for suite in suites:
             began = time.monotonic()
             console.rule(suite, align="left")
-            found = _run(suite, bootstrap_servers, quick=options.quick)
-            found = [{**record, "quick": options.quick} for record in found]
-            write_results(options.output / "results.json", suite, found)
+            found = _run(suite, bootstrap_servers, quick=options.quick, rounds=options.rounds)
+            write_results(output / "results.json", suite, [{**record, **beside} for record in found])
             records += found
-            console.print(f"{suite} took {time.monotonic() - began:.0f} s")
+            _say(f"{suite} took {time.monotonic() - began:.0f} s")
     console.print()
     console.print(results_table(records))
-    failures = [record for record in records if "failure" in record]
-    for record in failures:
-        console.print(f"{record['name']} FAILED: {record['failure']}", style="red", markup=False)
-    return 1 if failures else 0
+    _say(f"written: {output / 'results.json'}")
+    for path in _plots(output):
+        _say(f"written: {path}")
+    for key, word in (("failure", "FAILED"), ("absent", "ABSENT")):
+        for told in dict.fromkeys(record[key] for record in records if key in record):
+            console.print(f"{word}: {told}", style="bold red", markup=False)
+    return 1 if any("failure" in record for record in records) else 0
 
 
-def _run(suite: str, bootstrap_servers: str, *, quick: bool) -> list[Record]:
+def _run(suite: str, bootstrap_servers: str, *, quick: bool, rounds: int | None) -> list[Record]:
     try:
         match suite:
-            case "river":
-                return river_rate.measure(bootstrap_servers, quick=quick, say=_say)
+            case "speed":
+                return speed.measure(bootstrap_servers, quick=quick, say=_say, rounds=rounds)
+            case "compiled":
+                shapes = compiled_rate.SHAPES[:1] if quick else compiled_rate.SHAPES
+                return compiled_rate.measure(quick=quick, shapes=shapes)
+            case "decode":
+                return decode_rate.measure(quick=quick, say=_say)
+            case "stages":
+                return stages.measure(bootstrap_servers, quick=quick, say=_say)
             case "labels":
                 return labels_rate.measure(quick=quick, say=_say)
+            case "latency":
+                return latency.measure(bootstrap_servers, quick=quick, say=_say)
             case "memory":
                 return memory.measure(bootstrap_servers, quick=quick, say=_say)
             case _:
                 return _torch(quick=quick)
     except (StreamlearnError, ContenderFailed, OSError) as error:
         return [failed(suite, f"{type(error).__name__}: {error}")]
+
+
+def _plots(output: Path) -> list[Path]:
+    """Draw what is in the results, where the run was a speed run; those of ``bench/`` are the documentation's."""
+    records = json.loads((output / "results.json").read_text("utf-8"))
+    try:
+        return plots.draw(records, PLOTS if output == FOLDER else output / "plots")
+    except ContenderAbsent as absence:
+        console.print(f"NO PLOTS: {absence}", style="bold red", markup=False)
+        return []
 
 
 def _torch(*, quick: bool) -> list[Record]:
@@ -110,31 +136,9 @@ def _broker(stack: ExitStack) -> str:
     return stack.enter_context(LocalBroker(report=_say)).bootstrap_servers
 
 
-def _machine(*, quick: bool) -> dict[str, object]:
-    """Return what the figures depend on beside the code."""
-    return {
-        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "quick": quick,
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "load_average_before": os.getloadavg()[0],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {library: version(library) for library in LIBRARIES},
-    }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _say(line: str) -> None:
     console.print(line, highlight=False, markup=False)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Contender, ContenderFailed, Record, Target, compare, take_turns
+from bench.pipelines import LOGISTIC, SCALER, encoded
 from streamlearn.config import Task
 from streamlearn.events import Categorical, Examples, Features, Label, Predictions
 from streamlearn.learners.compiled.learner import CompiledLearner, make_compiled
@@ -31,7 +32,6 @@ from streamlearn.learners.river_model import RiverLearner
 POLL_EVENTS = 5_000
 ROUNDS, ROUNDS_QUICK = 5, 3
 SEED = 7
-SCALER, LOGISTIC = "preprocessing.StandardScaler", "linear_model.LogisticRegression"
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,7 @@ class Shape:
 
 
 def _encoded(numeric: int, categorical: int) -> dict[str, Any]:
-    numbers = {"use": "compose.Select", "keys": [f"n{f}" for f in range(numeric)]}
-    texts = {"use": "compose.Select", "keys": [f"c{k}" for k in range(categorical)]}
-    return {
-        "use": "compose.TransformerUnion",
-        "transformers": [
-            {"use": "compose.Pipeline", "steps": [numbers, SCALER]},
-            {"use": "compose.Pipeline", "steps": [texts, "preprocessing.OneHotEncoder"]},
-        ],
-    }
+    return encoded([f"n{f}" for f in range(numeric)], [f"c{k}" for k in range(categorical)])
 
 
 FLIGHTS = (16, 105, 3)

@@ -25,6 +25,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.harness import REPOSITORY, ContenderFailed, run_program
+from bench.pipelines import LOGISTIC, SCALER
 from bench.workload import LABEL, feature_names
 
 SECONDS_MAX = 300.0
@@ -32,7 +33,6 @@ START_SECONDS_MAX = 90.0  # kernels may have to be compiled
 STOP_SECONDS_MAX = 15.0
 LOOK_EVERY_SECONDS = 0.1
 
-SCALER, LOGISTIC = "preprocessing.StandardScaler", "linear_model.LogisticRegression"
 RIVER: Mapping[str, Any] = {"learner": "river", "pipeline": [SCALER, LOGISTIC]}
 
 
@@ -104,10 +104,13 @@ def run_to_end(stream: Stream, bootstrap_servers: str, events: int) -> dict[str,
     return {**summary, "wall_seconds": wall_seconds}
 
 
-def rate(stream: Stream, bootstrap_servers: str, events: int) -> float:
-    """Run a daemon to the ends of its topic; return events/s by its own summary: start and end are in it."""
-    summary = run_to_end(stream, bootstrap_servers, events)
-    return float(summary["events_read"] / summary["seconds"])
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a daemon has spent so far: stages by name, each with how often it was called and for how many seconds."""
+
+    events: int  # learned
+    processor_seconds: float
+    stages: Mapping[str, tuple[int, float]]
 
 
 class LiveDaemon:
@@ -142,8 +145,18 @@ class LiveDaemon:
 
     def events_learned(self) -> int:
         """Return the count that /metrics shows."""
-        counted = self.metrics().get("streamlearn_events_total", ())
-        return int(sum(value for labels, value in counted if labels["outcome"] == "learned"))
+        return _learned(self.metrics())
+
+    def costs(self) -> Costs:
+        """Return what /metrics tells of them. Raises ContenderFailed where it tells nothing."""
+        metrics = self.metrics()
+        if not metrics:
+            raise ContenderFailed(f"it does not answer: {self.tail()}")
+        calls = {each["stage"]: int(n) for each, n in metrics.get("streamlearn_stage_seconds_count", ())}
+        sums = {each["stage"]: s for each, s in metrics.get("streamlearn_stage_seconds_sum", ())}
+        processor_seconds = metrics["process_cpu_seconds_total"][0][1]
+        stages = {stage: (n, sums[stage]) for stage, n in calls.items()}
+        return Costs(_learned(metrics), processor_seconds, stages)
 
     def await_learned(self, events: int, seconds: float = START_SECONDS_MAX) -> None:
         """Wait until it has learned so many. Raises ContenderFailed."""
@@ -164,6 +177,11 @@ class LiveDaemon:
     def tail(self) -> str:
         """The end of its log."""
         return self._log.read_text("utf-8", "replace")[-2000:]
+
+
+def _learned(metrics: Mapping[str, list[tuple[Mapping[str, str], float]]]) -> int:
+    counted = metrics.get("streamlearn_events_total", ())
+    return int(sum(value for labels, value in counted if labels["outcome"] == "learned"))
 
 
 @contextmanager

@@ -4,7 +4,8 @@ Every ratio is of two contenders that ran side by side: in each round every one 
 round begins with the next of them, and a figure is the median over the rounds. So a machine that slows down
 halfway slows down all of them, and no one always runs behind the same other one.
 
-A contender that fails is reported with what it said, and is never left out.
+A contender that fails is reported with what it said, and one that is not installed here as absent, with why;
+none is ever left out.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class ContenderFailed(Exception):
     """A contender did not do its work; the message says what it said."""
 
 
+class ContenderAbsent(Exception):
+    """A contender is not installed on this machine; the message says what is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
     """One that is measured.
@@ -41,7 +46,7 @@ class Contender:
     names
         Of the figures that a turn brings.
     take_turn
-        Do the work once and return these figures. Raises ContenderFailed.
+        Do the work once and return these figures. Raises ContenderFailed and ContenderAbsent.
     """
 
     names: tuple[str, ...]
@@ -59,16 +64,27 @@ class Series:
 
     values: list[float] = field(default_factory=list)
     failure: str | None = None
+    absence: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it takes no further turn."""
+        return self.failure is not None or self.absence is not None
 
     @property
     def median(self) -> float | None:
-        """None where it failed, in whichever round."""
-        return statistics.median(self.values) if self.values and self.failure is None else None
+        """None where it failed, in whichever round, and where it was absent."""
+        return statistics.median(self.values) if self.values and not self.is_over else None
 
     @property
     def spread(self) -> float | None:
         """How far the largest is from the smallest, as a share of the median."""
         return (max(self.values) - min(self.values)) / self.median if self.median else None
+
+    @property
+    def range(self) -> list[float]:
+        """The smallest and the largest; nothing where there is no median."""
+        return [] if self.median is None else [min(self.values), max(self.values)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +115,8 @@ def take_turns(
 ) -> dict[str, Series]:
     """Let all take a turn in each round, each round beginning with another one; return their figures.
 
-    One that fails takes no further turn. ``on_turn`` is called after each turn, with what was taken and
-    the figures (none: it failed).
+    One that fails or is absent takes no further turn. ``on_turn`` is called after each turn, with what was taken and
+    the figures (none: it brought none).
 
     >>> ada = Contender(("ada",), lambda: {"ada": 2.0})
     >>> bob = Contender(("bob",), lambda: {"bob": 1.0})
@@ -114,14 +130,17 @@ def take_turns(
         first = number % len(contenders)
         for contender in [*contenders[first:], *contenders[:first]]:
             own = [series[name] for name in contender.names]
-            if any(each.failure is not None for each in own):
+            if any(each.is_over for each in own):
                 continue
+            figures: Mapping[str, float] = {}
             try:
                 figures = contender.take_turn()
             except ContenderFailed as failure:
                 for each in own:
                     each.failure = str(failure)
-                figures = {}
+            except ContenderAbsent as absence:
+                for each in own:
+                    each.absence = str(absence)
             for name, figure in figures.items():
                 series[name].values.append(figure)
             on_turn(contender.names[0], figures)
@@ -150,6 +169,7 @@ def compare(
         "baseline_value": _short(theirs.median),
         "ratio": None,
         "spread": _short(ours.spread),
+        "range": [_short(bound) for bound in ours.range],
         "baseline_spread": _short(theirs.spread),
         "repeats": len(ours.values),
     }
@@ -161,9 +181,11 @@ def compare(
             record["met"] = target.is_met_by(value=ours.median, ratio=ratio)
     if target is not None:
         record["target"] = str(target)
-    failures = {each: series[each].failure for each in (name, baseline) if series[each].failure is not None}
-    if failures:
-        record["failure"] = "; ".join(f"{each}: {failure}" for each, failure in failures.items())
+    failures = {each: series[each].failure for each in (name, baseline)}
+    absences = {each: series[each].absence for each in (name, baseline)}
+    for key, said in (("failure", failures), ("absent", absences)):
+        if any(said.values()):
+            record[key] = "; ".join(f"{each}: {text}" for each, text in said.items() if text)
     return record
 
 
@@ -173,11 +195,16 @@ def failed(name: str, failure: str) -> Record:
 
 
 def run_program(
-    arguments: Sequence[str], *, seconds_max: float, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    *,
+    seconds_max: float,
+    environment: Mapping[str, str] | None = None,
+    python: Path | None = None,
 ) -> Any:
     """Run a Python program (what follows ``python``) from the repository; return the JSON of its stdout.
 
     Each turn of a contender is a process of its own, so that none inherits another's heap or threads.
+    ``python`` is the interpreter, where it is not this one.
 
     Raises
     ------
@@ -186,7 +213,7 @@ def run_program(
     """
     try:
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [python or sys.executable, *arguments],
             cwd=REPOSITORY,
             env=None if environment is None else dict(environment),
             capture_output=True,
@@ -240,6 +267,8 @@ def results_table(records: Sequence[Record]) -> Table:
 
 
 def _verdict(record: Record) -> str:
+    if "absent" in record:
+        return f"[red]ABSENT[/red] {record.get('target', '')}".rstrip()
     if "failure" in record:
         return f"[red]FAILED[/red] {record.get('target', '')}".rstrip()
     if "met" not in record:

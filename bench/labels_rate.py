@@ -102,7 +102,7 @@ def _write(folder: Path, count: int) -> dict[bool, tuple[Path, Path]]:
     """Write so many events without their labels, and with them; return by that the events, and the labels."""
     plain, whole = folder / f"plain-{count}.jsonl", folder / f"whole-{count}.jsonl"
     bare, labels = folder / f"bare-{count}.jsonl", folder / f"labels-{count}.jsonl"
-    workload.write_events(plain, count, FEATURES)
+    workload.write_events(plain, count, workload.Shape(FEATURES))
     encode = msgspec.json.Encoder().encode
     with plain.open("rb") as lines, whole.open("wb") as with_label, bare.open("wb") as without, labels.open("wb") as told:  # fmt: skip
         for number, line in enumerate(lines):

@@ -167,15 +167,16 @@ def _ages(
 
 
 def _stages(daemon: daemons.LiveDaemon) -> dict[str, float]:
-    """Return how many milliseconds each stage took, on average a call, and how many calls a second there were."""
-    metrics = daemon.metrics()
-    counts = {each["stage"]: n for each, n in metrics.get("streamlearn_stage_seconds_count", ())}
-    sums = {each["stage"]: s for each, s in metrics.get("streamlearn_stage_seconds_sum", ())}
-    return {stage: round(1000 * sums[stage] / n, 3) for stage, n in counts.items() if n} | {"calls": counts["learn"]}
+    """Return how many milliseconds each stage took, on average a call, and how many calls there were."""
+    stages = daemon.costs().stages
+    means = {stage: round(1000 * seconds / calls, 3) for stage, (calls, seconds) in stages.items() if calls}
+    return means | {"calls": stages["learn"][0]}
 
 
 @contextmanager
-def _daemon(case: Case, bootstrap_servers: str, events_in: str, predictions: str) -> Iterator[daemons.LiveDaemon | None]:
+def _daemon(
+    case: Case, bootstrap_servers: str, events_in: str, predictions: str
+) -> Iterator[daemons.LiveDaemon | None]:
     if case.delivery is None:
         yield None
         return
@@ -201,7 +202,9 @@ def _await_ready(daemon: daemons.LiveDaemon) -> None:
 
 def main() -> None:
     """Measure on a broker of our own, or a given one, and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.latency", description="From produce to prediction.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.latency", description="From produce to prediction."
+    )
     parser.add_argument("--quick", action="store_true", help="fewer cases, seconds and rounds")
     parser.add_argument("--rate", type=int, default=RATE, help="events/s")
     parser.add_argument("--case", choices=[case.name for case in CASES], help="this one alone")

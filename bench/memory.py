@@ -8,36 +8,24 @@ the topic holds more than the buffers do.
 
 from __future__ import annotations
 
-import http.client
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from bench import workload
-from bench.harness import REPOSITORY, ContenderFailed, Record, Target, failed
+from bench import daemons, workload
+from bench.harness import ContenderFailed, Record, Target, failed
 from streamlearn.connectors.admin import delete_topic
 
-FEATURES = 3
-DIGITS = 3
+SHAPE = workload.Shape(floats=3, digits=3)
 TOPIC = "bench-memory"
 DISTINCT_EVENTS = 100_000  # the file is written to the topic again and again
 GROWTH_MEGABYTES_MAX = 50.0
 
 LOOK_EVERY_SECONDS = 0.25
 SILENT_SECONDS_MAX = 60.0  # nothing learned for so long: it hangs
-STOP_SECONDS_MAX = 15.0
 
 Say = Callable[[str], None]
 
@@ -48,7 +36,7 @@ def measure(bootstrap_servers: str, *, quick: bool, say: Say) -> list[Record]:
     with TemporaryDirectory(prefix="bench-memory-") as name:
         folder = Path(name)
         lines = folder / "events.jsonl"
-        workload.write_events(lines, DISTINCT_EVENTS, FEATURES, digits=DIGITS)
+        workload.write_events(lines, DISTINCT_EVENTS, SHAPE)
         say(f"{first + more:,} events of {lines.stat().st_size / DISTINCT_EVENTS - 1:.0f} bytes")
         workload.produce(bootstrap_servers, TOPIC, lines, times=(first + more) // DISTINCT_EVENTS)
         try:
@@ -106,66 +94,29 @@ def _growth(name: str, before: float, after: float, first: int, more: int) -> Re
 
 
 def _watch(bootstrap_servers: str, folder: Path, events: int, say: Say) -> list[Sample]:
-    port = _free_port()
-    config = workload.write_config(folder, bootstrap_servers, TOPIC, FEATURES, port=port)
-    with _daemon(config, folder / "daemon.log") as process:
+    port = daemons.free_port()
+    config = daemons.Stream(TOPIC, SHAPE.numeric_names).write(folder, bootstrap_servers, port)
+    with daemons.live(config, port) as daemon:
         samples = []
-        for learned in _progress(process, port, events, folder / "daemon.log"):
-            samples.append(_sample(learned, process.pid))
+        for learned in _progress(daemon, events):
+            samples.append(_sample(learned, daemon.pid))
             if len(samples) % 40 == 0:
                 say(f"  {learned:,} events learned, {samples[-1].resident:.0f} MB resident")
     return samples
 
 
-@contextmanager
-def _daemon(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "streamlearn", "run", str(config), "--json"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=file)
-        try:
-            yield process
-            process.send_signal(signal.SIGTERM)
-            if process.wait(STOP_SECONDS_MAX) != 0:
-                raise ContenderFailed(f"exit code {process.returncode} after SIGTERM: {_tail(log)}")
-        except subprocess.TimeoutExpired as error:
-            raise ContenderFailed(f"it did not end within {STOP_SECONDS_MAX:g} s of SIGTERM") from error
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
-def _progress(process: subprocess.Popen[bytes], port: int, events: int, log: Path) -> Iterator[int]:
-    """Yield how many events were learned, at every look, until they are so many."""
+def _progress(daemon: daemons.LiveDaemon, events: int) -> Iterator[int]:
+    """Yield how many events were learned, at every look, until they are so many. Raises ContenderFailed."""
     learned, moved_at = 0, time.monotonic()
     while learned < events:
         time.sleep(LOOK_EVERY_SECONDS)
-        if process.poll() is not None:
-            raise ContenderFailed(f"it ended by itself, exit code {process.returncode}: {_tail(log)}")
-        now_learned = _events_learned(port)
+        now_learned = daemon.events_learned()
         if now_learned > learned:
             learned, moved_at = now_learned, time.monotonic()
         elif time.monotonic() - moved_at > SILENT_SECONDS_MAX:
-            raise ContenderFailed(f"it stands still at {learned:,} events: {_tail(log)}")
+            raise ContenderFailed(f"it stands still at {learned:,} events: {daemon.tail()}")
         if learned:
             yield learned
-
-
-def _events_learned(port: int) -> int:
-    """Return the count that /metrics shows; 0 while nothing listens yet."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException):
-        return 0
-    return int(
-        sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == "streamlearn_events_total" and sample.labels["outcome"] == "learned"
-        )
-    )
 
 
 def _sample(events: int, pid: int) -> Sample:
@@ -179,14 +130,3 @@ def _sample(events: int, pid: int) -> Sample:
     if not kilobytes:
         raise ContenderFailed(f"process {pid} has no memory any more: it has ended")
     return Sample(events, kilobytes["VmRSS"] * 1024 / 1e6, kilobytes["VmHWM"] * 1024 / 1e6)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _tail(log: Path) -> str:
-    return log.read_text("utf-8", "replace")[-2000:]

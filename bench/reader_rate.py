@@ -50,7 +50,7 @@ def measure(bootstrap_servers: str, *, quick: bool, say: Say) -> list[Record]:
     events, times, rounds = (100_000, 3, 3) if quick else (200_000, 6, 7)
     with TemporaryDirectory(prefix="bench-reader-") as name:
         lines = Path(name) / "events.jsonl"
-        workload.write_events(lines, events, FEATURES)
+        workload.write_events(lines, events, workload.Shape(FEATURES))
         say(f"{events * times:,} events of {lines.stat().st_size / events - 1:.0f} bytes, {rounds} rounds")
         workload.produce(bootstrap_servers, TOPIC, lines, times=times)
     try:

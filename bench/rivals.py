@@ -1,7 +1,6 @@
 """What people run today, as programs: a River loop in memory, a plain Kafka consumer, a bare read.
 
     python -m bench.rivals bare LINES
-    python -m bench.rivals unjudged LINES
     python -m bench.rivals plain BOOTSTRAP_SERVERS TOPIC EVENTS
     python -m bench.rivals raw BOOTSTRAP_SERVERS TOPIC EVENTS
     python -m bench.rivals c_batches BOOTSTRAP_SERVERS TOPIC EVENTS
@@ -55,17 +54,6 @@ def bare(lines: Path) -> dict[str, Any]:
         model.learn_one(x, y)
     seconds = time.perf_counter() - began
     return {"events": len(events), "seconds": seconds, "accuracy": metric.get()}
-
-
-def unjudged(lines: Path) -> dict[str, Any]:
-    """The same, but what was predicted is thrown away."""
-    events = _events(lines)
-    model = _model()
-    began = time.perf_counter()
-    for x, y in events:
-        model.predict_proba_one(x)
-        model.learn_one(x, y)
-    return {"events": len(events), "seconds": time.perf_counter() - began}
 
 
 def plain(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any]:
@@ -174,15 +162,14 @@ def _consumer(bootstrap_servers: str, topic: str) -> Consumer:
 
 
 def main(arguments: list[str]) -> None:
-    in_memory: dict[str, Callable[[Path], dict[str, Any]]] = {"bare": bare, "unjudged": unjudged}
     from_kafka: dict[str, Callable[[str, str, int], dict[str, Any]]] = {
         "plain": plain,
         "raw": raw,
         "c_batches": c_batches,
     }
     match arguments:
-        case ["bare" | "unjudged" as name, lines]:
-            done = in_memory[name](Path(lines))
+        case ["bare", lines]:
+            done = bare(Path(lines))
         case ["plain" | "raw" | "c_batches" as name, bootstrap_servers, topic, events]:
             done = from_kafka[name](bootstrap_servers, topic, int(events))
         case _:

@@ -13,10 +13,11 @@ from rich.console import Console
 # bench/ is run from the checkout, and is not installed.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from bench import harness, memory, workload
+from bench import daemons, harness, memory, pipelines, plan, report, stages, vw_file, workload
 from bench.harness import (
     RECORD_KEYS,
     Contender,
+    ContenderAbsent,
     ContenderFailed,
     Series,
     Target,
@@ -40,7 +41,9 @@ def shown(records: list[harness.Record]) -> str:
     return capture.get()
 
 
-@pytest.mark.parametrize("module", [harness, memory, workload])
+@pytest.mark.parametrize(
+    "module", [daemons, harness, memory, pipelines, plan, report, stages, vw_file, workload]
+)
 def test_the_examples_in_the_docstrings_hold(module):
     done = doctest.testmod(module)
     assert done.attempted > 0
@@ -96,12 +99,28 @@ def test_a_baseline_that_failed_is_reported_too():
     assert (found["value"], found["ratio"], found["failure"]) == (8.0, None, "theirs: gone")
 
 
+def test_one_that_is_absent_is_told_loudly_and_is_no_failure():
+    def absent():
+        raise ContenderAbsent("no .venv-quix")
+
+    contenders = [Contender(("ours",), lambda: {"ours": 8.0}), Contender(("theirs",), absent)]
+    told = []
+    series = take_turns(contenders, 2, lambda name, figures: told.append((name, dict(figures))))
+    assert told == [("ours", {"ours": 8.0}), ("theirs", {}), ("ours", {"ours": 8.0})]
+    found = compare(series, "ours", "theirs", "events/s", Target("ratio", at_least=0.5))
+    assert (found["value"], found["ratio"], found["absent"]) == (8.0, None, "theirs: no .venv-quix")
+    assert "failure" not in found
+    assert "met" not in found
+    assert "ABSENT" in shown([found])
+
+
 def test_a_ratio_is_of_the_medians_and_its_range_is_within_rounds():
     series = {"ours": Series([80.0, 30.0, 90.0]), "theirs": Series([100.0, 50.0, 100.0])}
     found = compare(series, "ours", "theirs", "events/s", Target("ratio", at_least=0.85))
     assert set(RECORD_KEYS) <= set(found)
     assert (found["value"], found["baseline_value"], found["ratio"]) == (80.0, 100.0, 0.8)
     assert found["ratio_range"] == [0.6, 0.9]
+    assert (found["range"], found["spread"]) == ([30.0, 90.0], 0.75)
     assert found["repeats"] == 3
     assert (found["target"], found["met"]) == ("ratio >= 0.85", False)
     assert "ratio >= 0.85: missed" in shown([found])
@@ -187,20 +206,11 @@ def test_a_program_that_hangs_is_ended():
 
 def test_events_are_the_same_each_time_and_as_wide_as_promised(tmp_path):
     one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
-    workload.write_events(one, 300, 20)
-    workload.write_events(other, 300, 20)
+    workload.write_events(one, 300, workload.Shape())
+    workload.write_events(other, 300, workload.Shape())
     assert one.read_bytes() == other.read_bytes()
     lines = one.read_bytes().splitlines()
     assert 520 < sum(map(len, lines)) / 300 < 580
     event = json.loads(lines[0])
     assert [*event] == [*workload.feature_names(20), workload.LABEL]
     assert {json.loads(line)[workload.LABEL] for line in lines} == {False, True}
-
-
-def test_the_daemons_config_is_valid(tmp_path):
-    from streamlearn.config_file import load
-
-    config = load(workload.write_config(tmp_path, "localhost:9092", "bench", 3, port=0), ())
-    assert config.event.numeric == ("x_00", "x_01", "x_02")
-    assert config.stream.scope == "stream"
-    assert config.http.enabled
