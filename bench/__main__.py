@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="a Kafka that runs already")
     parser.add_argument("--output", type=Path, help="folder for results.json")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _leave)
     suites = options.only or (QUICK_SUITES if options.quick else SUITES)
     output: Path = options.output or (QUICK_FOLDER if options.quick else FOLDER)
     output.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,11 @@ def main(arguments: Sequence[str]) -> int:
         for told in dict.fromkeys(record[key] for record in records if key in record):
             console.print(f"{word}: {told}", style="bold red", markup=False)
     return 1 if any("failure" in record for record in records) else 0
+
+
+def _leave(signum: int, frame: object) -> None:
+    """End as Ctrl-C does: the contender that takes its turn, the broker and the topics go too."""
+    sys.exit(128 + signum)
 
 
 def _run(suite: str, bootstrap_servers: str, *, quick: bool, rounds: int | None) -> list[Record]:

@@ -36,7 +36,7 @@ class Sizes:
     rounds: int
 
 
-FULL, QUICK = Sizes(200_000, 20, 5), Sizes(20_000, 25, 1)
+FULL, QUICK = Sizes(200_000, 20, 5), Sizes(20_000, 20, 1)
 
 
 FLOATS = Shape()
@@ -130,7 +130,9 @@ def _out(form: str, delivery: str) -> Mapping[str, Mapping[str, Any]]:
 
 def _partitions(feed: Feed, scope: str) -> Case:
     name = f"ours_{feed.partitions}_partition{'s' * (feed.partitions > 1)}_{scope}_scope"
-    return Case(name, feed, "partitions", feed.partitions, tables={"stream": {"scope": scope}}, quick=True)
+    return Case(
+        name, feed, "partitions", feed.partitions, tables={"stream": {"scope": scope}}, quick=feed != ONE
+    )
 
 
 def _models(number: int, *, quick: bool) -> Case:
@@ -151,10 +153,10 @@ CASES: Sequence[Case] = (
     _models(2, quick=False),
     _models(4, quick=True),
     _models(8, quick=False),
-    Case("ours_5_features", FIVE, "features", 5, quick=True),
+    Case("ours_5_features", FIVE, "features", 5),
     Case("ours_100_features", HUNDRED, "features", 100, quick=True),
     Case("ours_2000_bytes", TWO_KB, "bytes"),
-    Case("ours_8000_bytes", EIGHT_KB, "bytes", quick=True),
+    Case("ours_8000_bytes", EIGHT_KB, "bytes"),
     *(Case(f"ours_{name}", feed, "types", name, quick=name == "mixed") for name, feed in TYPES.items()),
 )
 

@@ -29,6 +29,7 @@ LABELS = {
 
 
 GROUPS: tuple[Group, ...] = ("side_by_side", "features", "partitions", "models", "bytes", "types")
+NOTHING = "Not measured in this run."
 # Of these the page shows every record as it is.
 SUITES = ("stages", "compiled", "decode", "latency", "labels", "memory", "torch")
 
@@ -150,6 +151,8 @@ def rates_table(records: Sequence[Record], group: Group) -> list[str]:
     found = points(records, group) if group != "side_by_side" else of_group(records, group)
     if group == "side_by_side":
         found = sorted(found, key=lambda each: -(each["value"] or 0))
+    if not found:
+        return [NOTHING]
     rows = [_rates_row(each) for each in found]
     return table(
         ("contender", "events/s", "spread", "µs an event", "x raw consume", "bytes an event", "start-up"),
@@ -174,6 +177,8 @@ def _rates_row(record: Record) -> tuple[str, ...]:
 def suite_table(records: Sequence[Record], suite: str) -> list[str]:
     """Return all records of a suite as they are."""
     found = [record for record in records if record["suite"] == suite]
+    if not found:
+        return [NOTHING]
     rows = [
         (
             f"`{each['name']}`",
@@ -185,14 +190,12 @@ def suite_table(records: Sequence[Record], suite: str) -> list[str]:
         )
         for each in found
     ]
-    if not rows:
-        return ["Not measured in this run."]
     return table(("figure", "value", "against", "its value", "ratio", "in single rounds"), rows)
 
 
 def runs_note(records: Sequence[Record]) -> list[str]:
     """Return what was run where and when, one entry for each run; a quick run is said to be one."""
-    lines = []
+    lines = [] if records else ["No run yet: `make bench` makes one."]
     for _, group in groupby(records, key=lambda each: (each["measured_at"], each["command"])):
         some = list(group)
         first = some[0]

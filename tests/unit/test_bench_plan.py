@@ -108,3 +108,13 @@ def test_vw_gets_the_same_numbers_and_says_when_it_is_not_there(tmp_path, monkey
     monkeypatch.setattr(vw_file, "find_spec", lambda name: None)
     with pytest.raises(ContenderAbsent, match="pip install"):
         vw_file.write(lines, out, times=1)
+
+
+def test_quix_streams_is_absent_where_its_environment_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "QUIX_PYTHON", speed.REPOSITORY / ".nowhere" / "bin" / "python")
+    feeds = {feed: speed.Filled(10, 535.0) for feed in (plan.MAIN, plan.BRIEF)}
+    contenders = speed._rivals("localhost:9092", feeds, plan.QUICK, tmp_path)
+    assert {contender.names[0] for contender in contenders} == set(RIVALS)
+    (quix,) = [contender for contender in contenders if contender.names[0] == plan.QUIX]
+    with pytest.raises(ContenderAbsent, match=r"no \.nowhere/bin/python"):
+        quix.take_turn()

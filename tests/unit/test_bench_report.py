@@ -87,6 +87,8 @@ def test_a_table_of_rates_tells_of_one_that_is_absent_and_of_a_single_round():
 
 def test_a_suite_that_was_not_run_says_so():
     assert report.suite_table([], "latency") == ["Not measured in this run."]
+    assert report.rates_table([], "models") == ["Not measured in this run."]
+    assert "make bench" in report.runs_note([])[0]
 
 
 def test_a_quick_run_is_said_to_be_one():

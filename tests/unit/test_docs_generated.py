@@ -20,7 +20,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["metrics.md", "configuration.md", "console.md"])
+@pytest.mark.parametrize("name", ["metrics.md", "configuration.md", "console.md", "performance.md"])
 def test_a_generated_page_is_in_step(name: str) -> None:
     page = generator().PAGES[name]()
     assert (DOCS / name).read_text(encoding="utf-8") == page, "run: python docs/generate.py"
