@@ -25,6 +25,9 @@ LABELS = {
     plan.ONCE: "ours, predictions out, exactly once",
     plan.ARROW_IN: "ours, Arrow on the wire",
     plan.PARTITION_SCOPE: "ours, a model for each partition",
+    "ours_arrow_out_exactly_once": "ours, Arrow predictions out, exactly once",
+    "ours_at_least_once": "ours, predictions out, at least once",
+    "ours_arrow_in_and_out_exactly_once": "ours, Arrow in and out, exactly once",
 }
 
 
