@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,19 +90,30 @@ def _toml(value: Any) -> str:
 
 
 def run_to_end(stream: Stream, bootstrap_servers: str, events: int) -> dict[str, Any]:
-    """Run a daemon to the ends of its topic and return its summary, ``wall_seconds`` beside it.
+    """Run a daemon to the ends of its topic and return its summary, ``wall_seconds`` and ``steady_seconds`` beside it.
 
-    Raises ContenderFailed, also where it learned another number of events.
+    Steady is from when the first of its shards is open, before it has asked for an event. Raises ContenderFailed, also where it learned another number of events.
     """
     with TemporaryDirectory(prefix="bench-daemon-") as name:
         config = stream.write(Path(name), bootstrap_servers)
+        log = Path(name) / "daemon.log"
         began = time.perf_counter()
         command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json"]
-        summary: dict[str, Any] = run_program(command, seconds_max=SECONDS_MAX)
+        summary: dict[str, Any] = run_program(command, seconds_max=SECONDS_MAX, log=log)
         wall_seconds = time.perf_counter() - began
+        start_seconds = _seconds_between(log, "started", "shard_opened")
     if summary["events_learned"] != events:
         raise ContenderFailed(f"it learned {summary['events_learned']} of {events} events: {summary}")
-    return {**summary, "wall_seconds": wall_seconds}
+    return {**summary, "wall_seconds": wall_seconds, "steady_seconds": summary["seconds"] - start_seconds}
+
+
+def _seconds_between(log: Path, earlier: str, later: str) -> float:
+    """Return the time between the first happenings of these names in a log of JSON lines."""
+    times: dict[str, datetime] = {}
+    for line in filter(lambda line: line.startswith("{"), log.read_text("utf-8").splitlines()):
+        told = json.loads(line)
+        times.setdefault(told["event"], datetime.fromisoformat(told["timestamp"]))
+    return (times[later] - times[earlier]).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,11 +200,12 @@ def run_program(
     seconds_max: float,
     environment: Mapping[str, str] | None = None,
     python: Path | None = None,
+    log: Path | None = None,
 ) -> Any:
     """Run a Python program (what follows ``python``) from the repository; return the JSON of its stdout.
 
     Each turn of a contender is a process of its own, so that none inherits another's heap or threads.
-    ``python`` is the interpreter, where it is not this one.
+    ``python`` is the interpreter, where it is not this one; what the program says on stderr goes to ``log``.
 
     Raises
     ------
@@ -221,6 +222,8 @@ def run_program(
             timeout=seconds_max,
             check=True,
         )
+        if log is not None:
+            log.write_text(done.stderr, "utf-8")
         return json.loads(done.stdout)
     except subprocess.CalledProcessError as error:
         raise ContenderFailed(

@@ -26,10 +26,11 @@ def learn_from(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any
     model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
     metric = metrics.Accuracy()
     done = 0
-    ended = 0.0
+    began = ended = 0.0
 
     def learn(event: dict[str, Any]) -> None:
-        nonlocal done, ended
+        nonlocal done, began, ended
+        began = began or time.perf_counter()
         y = event.pop(LABEL)
         y_pred = model.predict_one(event)
         metric.update(y, y_pred)
@@ -38,7 +39,6 @@ def learn_from(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any
         if done == events:
             ended = time.perf_counter()
 
-    began = time.perf_counter()
     application = Application(
         broker_address=bootstrap_servers,
         consumer_group=f"quix-{uuid.uuid4()}",

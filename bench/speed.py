@@ -4,10 +4,10 @@ Who takes part, and on what, is said in ``plan.py``. The daemon runs as its user
 everything on that is on by default: it judges on six metrics, all and sliding, scores two baselines, watches for
 drift, checkpoints, serves /metrics.
 
-A **rate** is steady: events over the seconds of the contender's own clock, from before it connects to its last
-event (the daemon's: from its first line to its last checkpoint). Fast contenders get the events of the topic many
-times over, so that connecting and loading are a small share for all; rates are compared, not equal counts. What the
-process's life takes beyond that clock (interpreter, imports, exit) is **start-up**, and told beside the rate.
+A **rate** is steady: events over the seconds from the first event in hand to the last one done (the daemon's: from
+when its first shard is open, before it has asked for an event, to its end, with the last checkpoint). Fast contenders
+get the events of the topic many times over; rates are compared, not equal counts. All else in the life of the process
+(interpreter, imports, loading kernels, joining the group, exit) is **start-up**, and told beside the rate.
 
 That all did the same work is compared too: the daemon's accuracy has to be the bare River loop's.
 """
@@ -151,7 +151,7 @@ def _daemon(bootstrap_servers: str, case: Case, events: int) -> Contender:
     def turn() -> tuple[Mapping[str, float], float]:
         summary = run_to_end(case.stream(), bootstrap_servers, events)
         accuracy = summary["models"][0]["metrics"]["accuracy"]
-        done = {"events": summary["events_read"], "seconds": summary["seconds"], "accuracy": accuracy}
+        done = {"events": summary["events_read"], "seconds": summary["steady_seconds"], "accuracy": accuracy}
         return done, summary["wall_seconds"]
 
     return _contender(case.name, turn, judges=True)
