@@ -27,7 +27,8 @@ from streamlearn.console.stages import stage_times
 from streamlearn.console.status import Heartbeat, Status
 from streamlearn.environment import Environment
 from streamlearn.errors import ExitCode, StreamlearnError
-from streamlearn.report import Observer, summary
+from streamlearn.report.observer import Observer
+from streamlearn.report.summary import summary
 from streamlearn.telemetry import Telemetry
 
 OBSERVE_SECONDS = 1.0  # between two pictures, which the belt waits for

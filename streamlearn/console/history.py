@@ -15,6 +15,7 @@ from streamlearn.console.status import DriftAlarm, Status
 POINTS_MAX = 1200  # more than a chart has pixels to spare for is of no use
 HISTORY_SECONDS = 3600.0
 ALARMS_MAX = 1000
+WINDOWS = ("sliding", "fading", "cumulative")
 PARTITIONS_MAX = 16  # of more than so many partitions only the whole lag is kept
 
 
@@ -25,7 +26,7 @@ class Point:
     events_per_second: float
     lag_events: int | None
     lags: dict[str, int]  # partition -> lag
-    scores: dict[str, dict[str, float]]  # model or baseline -> metric -> sliding value
+    scores: dict[str, dict[str, dict[str, float]]]  # window -> model or baseline -> metric -> value
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +105,15 @@ def _point(status: Status) -> Point:
         round(status.events_per_second, 1),
         sum(lags.values()) if lags else None,
         lags if len(lags) <= PARTITIONS_MAX else {},
-        {model.name: dict(model.sliding) for model in (*status.models, *status.baselines)},
+        {
+            window: {
+                model.name: _short(getattr(model, window)) for model in (*status.models, *status.baselines)
+            }
+            for window in WINDOWS
+        },
     )
+
+
+def _short(metrics: dict[str, float]) -> dict[str, float]:
+    """Return six digits of each value: more than a chart shows, and half the bytes of an hour."""
+    return {metric: float(f"{value:.6g}") for metric, value in metrics.items()}

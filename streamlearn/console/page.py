@@ -11,7 +11,18 @@ import hashlib
 import re
 from importlib.resources import files
 
-SCRIPTS = ("text.js", "dom.js", "store.js", "chart.js", "models.js", "flow.js", "cards.js", "main.js")
+SCRIPTS = (
+    "text.js",
+    "dom.js",
+    "store.js",
+    "chart.js",
+    "models.js",
+    "flow.js",
+    "labels.js",
+    "slices.js",
+    "cards.js",
+    "main.js",
+)
 
 
 def build_page() -> str:

@@ -100,6 +100,23 @@ class RejectedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelsStatus:
+    """Labels that come on a topic of their own (docs/labels.md). Counts are over the life of this worker's shards:
+    with what waits they add up to the events and labels read."""
+
+    wait_seconds: float  # labels.wait, in event time
+    pending_events: int  # wait for their labels
+    pending_bytes: int  # of events that wait or are remembered, on disk and in memory
+    pending_bytes_max: int  # most that one shard keeps
+    full_shards: int  # that keep as much: no events are read for them
+    early_labels: int  # came first and wait for their events
+    coverage_ratio: float | None  # of the accepted events, those whose label came; None before there are any
+    delay_seconds: dict[str, float] = field(default_factory=dict)  # quantile -> event to label, in event time
+    events: dict[str, int] = field(default_factory=dict)  # how waits ended -> events
+    labels: dict[str, int] = field(default_factory=dict)  # what became of labels -> labels
+
+
+@dataclass(frozen=True, slots=True)
 class StageStatus:
     """A stage of the belt, since this process started."""
 
@@ -116,7 +133,7 @@ DRIFT_ALARMS_MAX = 50
 class Status:
     """One picture of the daemon.
 
-    ``unhealthy`` and ``unready`` say why not; empty means yes. ``labels`` are shown where there are any.
+    ``unhealthy`` and ``unready`` say why not; empty means yes.
 
     >>> status = Status("flights", "binary", "stream", "member", unready=("no partition is assigned",))
     >>> status.healthy, status.ready
@@ -139,6 +156,7 @@ class Status:
     remaining_events: int | None = None  # of a bounded read, at most; None: not known
     event_time_seconds: float | None = None  # the largest event time learned; None: nothing yet
     window_events: int = 0  # over how many events the sliding metrics go
+    fading_factor: float = 0.0  # each event weighs this much of the one after it in the fading metrics
     partitions: tuple[PartitionStatus, ...] = ()
     models: tuple[ModelStatus, ...] = ()
     baselines: tuple[ModelStatus, ...] = ()
@@ -147,7 +165,7 @@ class Status:
     movers: tuple[MoverStatus, ...] = ()  # of the watched signals those that moved most, most first
     rejections: dict[str, int] = field(default_factory=dict)  # reason -> events
     rejected_samples: dict[str, RejectedStatus] = field(default_factory=dict)  # reason -> the last one
-    labels: dict[str, float] = field(default_factory=dict)  # with [labels]; unit last: delay_p50_seconds
+    labels: LabelsStatus | None = None  # with [labels]
     checkpoints: tuple[CheckpointStatus, ...] = ()
     checkpoints_total: int = 0
     stages: tuple[StageStatus, ...] = ()

@@ -17,6 +17,7 @@ from streamlearn.console.server import Console
 from streamlearn.console.status import (
     CheckpointStatus,
     DriftAlarm,
+    LabelsStatus,
     ModelStatus,
     MoverStatus,
     PartitionStatus,
@@ -185,14 +186,111 @@ def test_hostile_bytes_and_names_are_shown_and_never_run(page: Page, daemon: Scr
     assert "owned" not in page.evaluate("document.title").replace(HOSTILE, "")
 
 
-def test_labels_and_verdicts_have_their_place_where_there_are_any(page: Page, daemon: Scripted) -> None:
+LABELS = LabelsStatus(
+    wait_seconds=43_200.0,
+    pending_events=1_200,
+    pending_bytes=204_800,
+    pending_bytes_max=819_200,
+    full_shards=0,
+    early_labels=7,
+    coverage_ratio=0.875,
+    delay_seconds={"0.5": 93.0, "0.9": 7_200.0, "0.99": 50_000.0},
+    events={"resolved": 7_000, "expired": 800, "defaulted": 0, "default_refused": 0},
+    labels={
+        "joined": 7_000,
+        "orphaned": 4,
+        "duplicate": 30,
+        "late_ignored": 60,
+        "late_corrected": 0,
+        "rejected": 2,
+    },
+)
+
+
+def test_labels_that_come_late_have_a_card_where_there_are_any(page: Page, daemon: Scripted) -> None:
     assert page.evaluate("document.getElementById('labels-card').hidden")
-    figures = {"delay_p50_seconds": 93.0, "coverage_ratio": 0.875, "pending_events": 12, "early_labels": 1}
-    daemon.changes |= {"labels": {**figures, "pending_bytes": 20_480}}
+    assert page.evaluate("document.getElementById('coverage-tile').hidden")
+    daemon.changes |= {"labels": LABELS}
     page.eventually("!document.getElementById('labels-card').hidden")
-    told = page.text("labels")
-    for part in ("delay p50", "1 min 33 s", "coverage", "88 %", "12 events", "1 label", "20.5 kB"):
-        assert part in told
+    assert page.text("coverage") == "88 %"
+    assert page.text("coverage-note") == "1,200 wait; p50 1 min 33 s"
+    told = page.text("labels-figures")
+    for part in ("88 %", "1 min 33 s", "2 h 0 min", "13 h 53 min", "1,200", "12 h 0 min", "204.8 kB", "7"):
+        assert part in told, part
+    events, labels = page.text("labels-events"), page.text("labels-labels")
+    for part in ("resolved", "7,000", "78 %", "expired", "dropped", "pending", "1,200"):
+        assert part in events, part
+    for part in ("joined", "orphaned", "duplicate", "30", "late ignored", "early", "rejected"):
+        assert part in labels, part
+    assert page.text("labels-events-none") == "None so far: defaulted, default refused."
+    assert page.text("labels-labels-none") == "None so far: late corrected."
+    assert page.text("labels-full") == ""
+    daemon.changes |= {"labels": replace(LABELS, full_shards=1, coverage_ratio=None, delay_seconds={})}
+    page.eventually("document.getElementById('labels-full').innerText.includes('1 shard may keep no more')")
+    assert page.text("coverage") == "\u2013"
+
+
+def test_scores_over_each_window_are_shown_and_drawn(page: Page, daemon: Scripted) -> None:
+    model = ModelStatus(
+        "logistic", "compiled", 1,
+        cumulative={"accuracy": 0.81, "log_loss": 0.41, "calibration_error": 0.02},
+        sliding={"accuracy": 0.82, "log_loss": 0.42},
+        fading={"accuracy": 0.83},
+    )  # fmt: skip
+    daemon.changes |= {"models": (model,), "baselines": (), "fading_factor": 0.999}
+    page.eventually("document.getElementById('best').innerText === '0.8200'")
+    assert page.evaluate("[...document.getElementById('over').options].map(each => each.text)") == [
+        "the last 1,000 events",
+        "all, fading by 0.999 an event",
+        "all events",
+    ]
+    for window, metrics, shown in (
+        ("fading", ["accuracy"], "0.8300"),
+        ("cumulative", ["accuracy", "log_loss", "calibration_error"], "0.8100"),
+        ("sliding", ["accuracy", "log_loss"], "0.8200"),
+    ):
+        page.evaluate(f"byId('over').value = '{window}'; byId('over').dispatchEvent(new Event('change'))")
+        assert page.evaluate("[...byId('metric').options].map(each => each.value)") == metrics
+        assert page.text("best") == shown
+        assert shown in page.text("models")
+        assert f"logistic {shown}" in page.text("models-legend")
+        assert page.evaluate("modelsChart.data[1].at(-1)") == float(shown)
+
+
+def test_scores_by_slice_say_for_whom_a_model_is_worse(page: Page, daemon: Scripted) -> None:
+    assert page.evaluate("document.getElementById('slices-card').hidden")
+    rows = [
+        {"value": "AA", "events": 300, "mean_error": 0.1},
+        {"value": HOSTILE, "events": 100, "mean_error": 0.3},
+    ]
+    slices = {"carrier": rows, "origin": [{"value": "JFK", "events": 400, "mean_error": 0.15}]}
+    models = tuple(
+        ModelStatus(name, "river", 1, {}, {"accuracy": 0.5}, scores={"slices": slices})
+        for name in ("logistic", "trees")
+    )
+    daemon.changes |= {"models": models}
+    page.eventually("!document.getElementById('slices-card').hidden")
+    told = page.text("slices")
+    for part in (
+        "carrier",
+        "logistic",
+        "trees",
+        "all",
+        "0.1500",
+        "0.1000",
+        "\u22120.0500 than all",
+        "+0.1500 than all",
+        "75 %",
+        HOSTILE,
+    ):
+        assert part in told, part
+    assert page.text("slices-what") == "share of wrong predictions, since the beginning; lower is better"
+    page.evaluate("byId('slice').value = 'origin'; byId('slice').dispatchEvent(new Event('change'))")
+    assert "JFK" in page.text("slices")
+    assert "AA" not in page.text("slices")
+
+
+def test_verdicts_have_their_place_where_there_are_any(page: Page, daemon: Scripted) -> None:
     assert page.evaluate("document.getElementById('verdicts-card').hidden")
     model = ModelStatus("logistic", "compiled", 1, {}, {"accuracy": 0.5}, scores=verdict("baseline_majority"))
     daemon.changes |= {"models": (model,)}
@@ -224,7 +322,7 @@ def test_it_can_be_worked_by_keyboard(page: Page) -> None:
     for _ in range(12):
         page.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.innerText"))
-    assert reached[:3] == ["Skip to the figures", "theme", "metric"]
+    assert reached[:4] == ["Skip to the figures", "theme", "metric", "over"]
     assert "models-chart" in reached
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"

@@ -14,7 +14,7 @@ from rich.console import Console
 from streamlearn.commands.progress import Progress, progress
 from streamlearn.console.status import Status
 from streamlearn.logs import configure_logs, unconfigure_logs
-from streamlearn.report import Observer
+from streamlearn.report.observer import Observer
 
 HALF = Status(
     "flow", "binary", "stream", "leader", events_read=500, events_per_second=50.0, remaining_events=500

@@ -12,7 +12,9 @@ from rich.console import Console
 from streamlearn.commands.summary import print_summary
 from streamlearn.console.stages import stage_times
 from streamlearn.demo.screen import line, picture
-from streamlearn.report import Observer, model_scores, summary
+from streamlearn.report.figures import model_scores
+from streamlearn.report.observer import Observer
+from streamlearn.report.summary import summary
 
 LOGS = events(300, 3, bad_every=30)
 

@@ -1,4 +1,4 @@
-// What is told in tables: alarms, checkpoints, rejections, labels, verdicts, happenings.
+// What is told in tables: alarms, checkpoints, rejections, verdicts, happenings.
 
 function drawAlarmsCard() {
   const { latest, alarms } = store;
@@ -58,16 +58,7 @@ function drawRejections() {
   ], "None so far: every event could be read and learned.", "Rejected events by reason");
 }
 
-function drawLabels() {
-  const { labels } = store.latest;
-  byId("labels-card").hidden = !Object.keys(labels).length;
-  table("labels", Object.entries(labels).map(([name, value]) => withUnit(name, value)), [
-    ["what", ([name]) => name], ["value", ([, value]) => value, "number"],
-  ], "None.", "Delay and coverage of labels");
-}
-
 const VERDICTS = { better: "▲ better", worse: "▼ worse" };
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
 
 // Whether a model is better than another one, as can be said at any time; and how far its shares can be trusted.
 function drawVerdicts() {

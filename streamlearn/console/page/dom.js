@@ -27,7 +27,7 @@ function table(host, rows, columns, none, caption) {
     return;
   }
   const head = element("tr", "", ...columns.map(([heading, , kind]) => {
-    const cell = element("th", kind === "number" ? kind : "", heading);
+    const cell = element("th", kind?.startsWith("number") ? "number" : "", heading);
     cell.scope = "col";
     return cell;
   }));
@@ -52,6 +52,12 @@ function bar(part, label) {
   const made = element("span", "bar", fill);
   made.setAttribute("role", "img");
   made.setAttribute("aria-label", label);
+  return made;
+}
+
+function option(value, label) {
+  const made = element("option", "", label);
+  made.value = value;
   return made;
 }
 

@@ -52,6 +52,7 @@ function draw() {
   drawRejections();
   drawLabels();
   drawVerdicts();
+  drawSlices();
   drawHappenings();
 }
 
@@ -129,6 +130,7 @@ byId("theme").addEventListener("click", () => {
   setTheme(THEMES[(THEMES.indexOf(now) + 1) % THEMES.length]);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.theme ?? "system"));
-byId("metric").addEventListener("change", () => { if (store.latest) { drawModelsChart(); drawBest(); } });
+for (const choice of ["metric", "over"]) byId(choice).addEventListener("change", () => { if (store.latest) drawModels(); });
+byId("slice").addEventListener("change", drawSlices);
 setTheme(THEMES.includes(keptTheme()) ? keptTheme() : "system");
 connect();

@@ -98,34 +98,39 @@ const modelsChart = new Chart({
   mark: (value) => value.toLocaleString("en", { maximumFractionDigits: 4 }), inView: modelsInView, drawOver: drawAlarms, say: alarmsNear,
 });
 
+const over = () => byId("over").value; // the window whose scores are shown
+
+function drawOverChoice() {
+  const { window_events: events, fading_factor: factor } = store.latest;
+  const named = [`the last ${whole(events)} events`, `all, fading by ${factor} an event`, "all events"];
+  if (drawn.get("over") === named.join()) return;
+  drawn.set("over", named.join());
+  [...byId("over").options].forEach((made, index) => { made.textContent = named[index]; });
+}
+
 function drawMetricChoice() {
-  const rows = scored();
-  const metrics = [...new Set(rows.flatMap((row) => [...Object.keys(row.sliding), ...Object.keys(row.cumulative)]))];
+  const metrics = [...new Set(scored().flatMap((row) => Object.keys(row[over()])))];
   const select = byId("metric");
   select.disabled = !metrics.length;
   if (drawn.get("metric") !== metrics.join()) {
     drawn.set("metric", metrics.join());
     const kept = select.value;
-    select.replaceChildren(...metrics.map((metric) => {
-      const option = element("option", "", words(metric));
-      option.value = metric;
-      return option;
-    }));
+    select.replaceChildren(...metrics.map((metric) => option(metric, words(metric))));
     if (metrics.includes(kept)) select.value = kept;
   }
-  return metrics;
 }
 
 function drawModelsLegend() {
   const metric = byId("metric").value, host = byId("models-legend");
   const alarms = store.alarms.length ? ["▼"] : [];
-  const key = JSON.stringify([metric, scored().map((row) => [row.name, row.sliding[metric]]), [...modelsChart.hidden], modelsChart.outOfView, alarms]);
+  const key = JSON.stringify([metric, scored().map((row) => [row.name, row[over()][metric]]), [...modelsChart.hidden], modelsChart.outOfView, alarms]);
   if (drawn.get("legend") === key) return;
   drawn.set("legend", key);
   const focused = document.activeElement?.dataset?.name;
-  host.replaceChildren(...scored().map(({ name, sliding }) => {
+  host.replaceChildren(...scored().map((row) => {
+    const { name } = row;
     const out = modelsChart.outOfView?.includes(name) ? " (out of view)" : "";
-    const made = element("button", "", swatch(look(name).colour), `${name} ${score(sliding[metric])}${out}`);
+    const made = element("button", "", swatch(look(name).colour), `${name} ${score(row[over()][metric])}${out}`);
     made.type = "button";
     made.dataset.name = name;
     made.setAttribute("aria-pressed", String(!modelsChart.hidden.has(name)));
@@ -140,25 +145,26 @@ function drawModelsLegend() {
 
 function drawModelsChart() {
   const metric = byId("metric").value, points = scorePoints(), names = scored().map(({ name }) => name);
-  const columns = names.map((name) => points.map((point) => point.scores[name]?.[metric] ?? null));
+  const columns = names.map((name) => points.map((point) => point.scores[over()]?.[name]?.[metric] ?? null));
   const any = columns.some((column) => column.some(isNumber));
   modelsChart.show(names.map(look), any ? [points.map((point) => point.event_time_seconds), ...columns] : [[]]);
   drawModelsLegend();
   text("direction", !metric ? "" : `${words(metric)}, over event time; ${LOWER_IS_BETTER.has(metric) ? "lower" : "higher"} is better`);
 }
 
-function drawModelsTable(metrics) {
-  const rows = scored(), best = {};
+function drawModelsTable() {
+  const rows = scored(), best = {}, isWhole = over() === "cumulative";
+  const metrics = [...new Set(rows.flatMap((row) => [...Object.keys(row[over()]), ...Object.keys(row.cumulative)]))];
   for (const metric of metrics) {
-    for (const { sliding } of rows) {
-      const value = sliding[metric];
+    for (const row of rows) {
+      const value = row[over()][metric];
       if (isNumber(value) && (best[metric] === undefined || better(metric, value, best[metric]))) best[metric] = value;
     }
   }
   const cell = (metric) => (row) => {
-    const value = row.sliding[metric];
+    const value = row[over()][metric];
     const now = element("span", isNumber(value) && value === best[metric] ? "best" : "", score(value));
-    return element("span", "", now, element("span", "sub", score(row.cumulative[metric])));
+    return element("span", "", now, ...(isWhole ? [] : [element("span", "sub", score(row.cumulative[metric]))]));
   };
   const engine = (row) => element("span", "", row.engine, ...(row.engine_why ? [element("span", "sub", `not compiled: ${row.engine_why}`)] : []));
   table("models", rows, [
@@ -167,28 +173,28 @@ function drawModelsTable(metrics) {
     ["learned, events", (row) => whole(row.events_learned), "number"],
     ...metrics.map((metric) => [words(metric), cell(metric), "number"]),
   ], "No model yet: no shard is open here.", "Models and baselines");
-  text("window", store.latest.window_events
-    ? `the last ${whole(store.latest.window_events)} judged events; below, since the beginning; ★ best` : "sliding; below, since the beginning; ★ best");
+  text("window", `${byId("over").selectedOptions[0].textContent}${isWhole ? "" : "; below, since the beginning"}; ★ best`);
 }
 
 // The best model and how far it is ahead of the best baseline, by the chosen metric.
 function drawBest() {
   const metric = byId("metric").value;
-  const first = (rows) => rows.filter((row) => isNumber(row.sliding[metric]))
-    .sort((a, b) => (better(metric, a.sliding[metric], b.sliding[metric]) ? -1 : 1))[0];
+  const first = (rows) => rows.filter((row) => isNumber(row[over()][metric]))
+    .sort((a, b) => (better(metric, a[over()][metric], b[over()][metric]) ? -1 : 1))[0];
   const model = first(store.latest.models), baseline = first(store.latest.baselines);
-  text("best", model ? score(model.sliding[metric]) : NONE);
+  text("best", model ? score(model[over()][metric]) : NONE);
   text("best-unit", model ? `, ${words(metric)}` : "");
   if (!model) { text("best-note", store.latest.models.length ? "not judged yet" : "\u00a0"); return; }
   if (!baseline) { text("best-note", model.name); return; }
-  const ahead = model.sliding[metric] - baseline.sliding[metric];
-  const is = ahead === 0 ? "level with" : better(metric, model.sliding[metric], baseline.sliding[metric]) ? "better than" : "WORSE than";
+  const ahead = model[over()][metric] - baseline[over()][metric];
+  const is = ahead === 0 ? "level with" : better(metric, model[over()][metric], baseline[over()][metric]) ? "better than" : "WORSE than";
   text("best-note", `${model.name}, ${Math.abs(ahead).toFixed(4)} ${is} ${words(baseline.name)}`);
 }
 
 function drawModels() {
-  const metrics = drawMetricChoice();
+  drawOverChoice();
+  drawMetricChoice();
   drawModelsChart();
-  drawModelsTable(metrics);
+  drawModelsTable();
   drawBest();
 }

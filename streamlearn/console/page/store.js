@@ -3,10 +3,11 @@
 const POINTS_MAX = 2400;
 const HISTORY_SECONDS = 3600;
 const ALARMS_MAX = 1000;
+const WINDOWS = ["sliding", "fading", "cumulative"];
 const RECENT_SECONDS = 10; // over which the stages' shares go
 
 const store = {
-  points: [],    // {at_seconds, event_time_seconds, events_per_second, lag_events, lags, scores}, oldest first
+  points: [],    // as api/history has them, oldest first
   alarms: [],    // oldest first
   latest: null,  // the last status
   stages: [],    // {at_seconds, stages}: of the last seconds
@@ -21,8 +22,8 @@ function pointOf(status) {
   const lags = {};
   for (const row of status.partitions) if (row.lag_events !== null) lags[place(row)] = row.lag_events;
   const values = Object.values(lags);
-  const scores = {};
-  for (const model of [...status.models, ...status.baselines]) scores[model.name] = model.sliding;
+  const scores = Object.fromEntries(WINDOWS.map((name) => [name, {}]));
+  for (const model of [...status.models, ...status.baselines]) for (const name of WINDOWS) scores[name][model.name] = model[name];
   return {
     at_seconds: status.at_seconds, event_time_seconds: status.event_time_seconds,
     events_per_second: status.events_per_second,

@@ -3,11 +3,12 @@
 
 const NONE = "–";
 // Of the metrics that there are; every other one is better when it is higher.
-const LOWER_IS_BETTER = new Set(["log_loss", "brier", "brier_score", "mae", "rmse", "mse"]);
+const LOWER_IS_BETTER = new Set(["log_loss", "brier", "brier_score", "mae", "rmse", "mse", "calibration_error"]);
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const whole = (value) => (isNumber(value) ? Math.round(value).toLocaleString("en") : NONE);
 const score = (value) => (isNumber(value) ? value.toFixed(4) : NONE);
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
 const words = (name) => name.replaceAll("_", " ");
 const stamp = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ");
 const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 19);
@@ -49,13 +50,3 @@ const share = (part, of) => {
   const percent = of ? (100 * part) / of : 0;
   return `${percent && percent < 1 ? percent.toPrecision(2) : percent.toFixed(percent < 10 ? 1 : 0)} %`;
 };
-
-// A name ends in its unit: delay_p50_seconds, coverage_ratio, pending_events, pending_bytes, early_labels.
-function withUnit(name, value) {
-  if (name.endsWith("_seconds")) return [words(name.slice(0, -8)), duration(value)];
-  if (name.endsWith("_ratio")) return [words(name.slice(0, -6)), share(value, 1)];
-  if (name.endsWith("_events")) return [words(name.slice(0, -7)), plural(value, "event")];
-  if (name.endsWith("_labels")) return [words(name.slice(0, -7)), plural(value, "label")];
-  if (name.endsWith("_bytes")) return [words(name.slice(0, -6)), bytes(value)];
-  return [words(name), isNumber(value) ? value.toLocaleString("en") : NONE];
-}

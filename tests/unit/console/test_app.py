@@ -117,7 +117,9 @@ def test_history_is_what_was_sampled(site: Site) -> None:
     (point,) = past["points"]
     assert (point["at_seconds"], point["event_time_seconds"]) == (1800000000.0, 1356998400.0)
     assert (point["lag_events"], point["lags"]) == (5, {"flights[0]": 5})
-    assert set(point["scores"]) == {"logistic", "baseline_majority"}
+    assert set(point["scores"]) == {"sliding", "fading", "cumulative"}
+    assert all(set(each) == {"logistic", "baseline_majority"} for each in point["scores"].values())
+    assert point["scores"]["cumulative"]["logistic"] == {"accuracy": 0.8}
     assert [alarm["signal"] for alarm in past["alarms"]] == ["error"]
 
 
