@@ -133,6 +133,31 @@ def test_the_curves_move(page: Page, chart: str) -> None:
     page.eventually(f"document.querySelector('#{chart}-chart canvas').toDataURL() !== {json.dumps(before)}")
 
 
+def test_shares_of_stages_are_of_the_seconds_that_passed(chromium: Chromium, daemon: Scripted) -> None:
+    """Before the first picture there is no time at which stages stood."""
+    daemon.changes |= {"at_seconds": 0.0, "stages": ()}
+    console = Console("127.0.0.1", 0, daemon, CollectorRegistry(), sample_every_seconds=0.05)
+    console.start()
+    page = chromium.open(f"{console.url}/")
+    try:
+        page.eventually("store.latest !== null")
+        daemon.changes.clear()
+        page.eventually("document.getElementById('stages').innerText.includes('40 %')")
+    finally:
+        page.close()
+        console.stop()
+
+
+def test_of_many_partitions_those_that_lag_most_have_a_line(page: Page, daemon: Scripted) -> None:
+    partitions = tuple(PartitionStatus("flights", n, 1, 1000 + n % 10, "flights") for n in range(12))
+    daemon.changes |= {"partitions": partitions}
+    lines = [f"flights[{n}]" for n in (4, 5, 6, 7, 8, 9)]
+    page.eventually(
+        f"JSON.stringify(lagChart.series.map(({{name}}) => name).slice(1)) === {json.dumps(json.dumps(lines, separators=(',', ':')))}"
+    )
+    assert page.text("lag-legend").split("\n")[0] == "all 12 partitions"
+
+
 def test_a_page_that_is_opened_late_shows_what_was(page: Page, daemon: Scripted, console: Console) -> None:
     page.eventually("store.points.length > 60")
     oldest = page.evaluate("store.points[0].at_seconds")
@@ -278,13 +303,16 @@ def test_scores_by_slice_say_for_whom_a_model_is_worse(page: Page, daemon: Scrip
         "all",
         "0.1500",
         "0.1000",
-        "\u22120.0500 than all",
-        "+0.1500 than all",
+        "\u22120.0500",
+        "+0.1500",
         "75 %",
         HOSTILE,
     ):
         assert part in told, part
-    assert page.text("slices-what") == "share of wrong predictions, since the beginning; lower is better"
+    assert (
+        page.text("slices-what")
+        == "share of wrong predictions, since the beginning, and how it differs from that of all; lower is better"
+    )
     page.evaluate("byId('slice').value = 'origin'; byId('slice').dispatchEvent(new Event('change'))")
     assert "JFK" in page.text("slices")
     assert "AA" not in page.text("slices")

@@ -36,6 +36,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "demo",
         "--source",
         "files",
+        "--delayed-labels",
         "--stay",
         "--port",
         "0",
@@ -92,6 +93,19 @@ def test_the_curves_of_the_models_move_and_drift_is_marked(page: Page) -> None:
     assert "local files" in page.text("worker")
 
 
+def test_labels_and_slices_are_those_of_the_daemon(page: Page) -> None:
+    page.eventually(f"store.latest.events_read === {EVENTS}", 60)
+    page.eventually("store.latest.labels.labels.joined > 0 && store.latest.labels.events.expired > 0", 30)
+    told = page.evaluate("store.latest.labels")
+    assert sum(told["events"].values()) + told["pending_events"] == EVENTS
+    assert told["events"]["resolved"] == told["labels"]["joined"]
+    joined = f"{told['labels']['joined']:,}"
+    page.eventually(f"document.getElementById('labels-labels').innerText.includes('{joined}')")
+    assert "2 h" in page.text("labels-figures")
+    assert "UA" in page.text("slices")
+    assert page.evaluate("store.points.at(-1).scores.fading.logistic.accuracy") > 0.5
+
+
 @pytest.mark.skipif(FOLDER is None, reason="make screenshots")
 def test_screenshots(page: Page) -> None:
     folder = Path(str(FOLDER))
@@ -105,3 +119,8 @@ def test_screenshots(page: Page) -> None:
         page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 600)))")
         page.screenshot(folder / f"page-{name}.png")
         assert (folder / f"page-{name}.png").stat().st_size > 20_000
+    page.prefer(dark=False)
+    page.resize(1440, 1500)
+    page.evaluate("document.getElementById('labels-card').scrollIntoView()")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 600)))")
+    page.screenshot(folder / "page-cards.png")

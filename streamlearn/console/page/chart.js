@@ -64,7 +64,7 @@ class Chart {
     const soft = colour("soft"), line = colour("line");
     const axis = { stroke: soft, font: FONT, grid: { stroke: line, width: 1 }, ticks: { show: false } };
     this.plot = new uPlot({
-      width: this.host.clientWidth || 300, height: this.host.clientHeight || 190, padding: [8, 8, 0, 0],
+      width: this.host.clientWidth || 300, height: this.host.clientHeight || 190, padding: [8, 22, 0, 0],
       legend: { show: false }, cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { y: { range: (plot, low, high) => this.range(low, high) } },

@@ -2,17 +2,26 @@
 
 const LINES_MAX = 6; // partitions with a line of their own; the table has all
 
+const inOrder = (a, b) => a.localeCompare(b, "en", { numeric: true });
+
 const rateChart = new Chart({ id: "rate", label: "Events per second", nothing: "Waiting for events.", value: (value) => `${whole(value)}/s`, mark: short, fromZero: true });
 const lagChart = new Chart({ id: "lag", label: "Lag in events", nothing: "No lag is known yet.", value: whole, mark: short, fromZero: true });
+
+// The partitions that have a line of their own: those that lagged most.
+function linesOfLag(points) {
+  const most = {};
+  for (const { lags } of points) for (const [name, lag] of Object.entries(lags)) most[name] = Math.max(most[name] ?? 0, lag);
+  const names = Object.keys(most).sort((a, b) => most[b] - most[a] || inOrder(a, b)).slice(0, LINES_MAX);
+  return names.length > 1 ? names.sort(inOrder) : [];
+}
 
 function drawFlowCharts() {
   const { points } = store, times = points.map((point) => point.at_seconds);
   rateChart.show([{ name: "events", colour: "series-0" }], [times, points.map((point) => point.events_per_second)]);
-  const partitions = [...new Set(points.flatMap((point) => Object.keys(point.lags)))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-  const own = partitions.length > 1 && partitions.length <= LINES_MAX ? partitions : [];
-  const series = [{ name: "all partitions", colour: "plain", dash: own.length ? [8, 5] : undefined, width: own.length ? 1.5 : 2 },
+  const own = linesOfLag(points), of = store.latest.partitions.length;
+  const series = [{ name: own.length && own.length < of ? `all ${of} partitions` : "all partitions", colour: "plain", dash: own.length ? [8, 5] : undefined, width: own.length ? 1.5 : 2 },
     ...own.map((name, index) => ({ name, colour: `series-${index}`, dash: index % 2 ? [10, 3] : undefined }))];
-  const keys = JSON.stringify(own);
+  const keys = JSON.stringify(series);
   if (drawn.get("lag-legend") !== keys) {
     drawn.set("lag-legend", keys);
     byId("lag-legend").replaceChildren(...series.map(({ name, colour: hue }) => element("span", "", swatch(hue), name)));
@@ -55,6 +64,7 @@ function drawWorker() {
 }
 
 function drawStages() {
+  if (!store.stages.length) return; // the daemon has not taken a picture yet
   const now = store.stages.at(-1), then = store.stages[0], seconds = now.at_seconds - then.at_seconds;
   const before = new Map(then.stages.map((each) => [each.stage, each]));
   const rows = now.stages.map((each) => {

@@ -30,8 +30,8 @@ function drawSlices() {
   const cell = ({ name, rows, all }) => (index) => {
     const row = index < 0 ? all : rows[index];
     if (!isNumber(row.mean_error)) return NONE;
-    const told = index < 0 ? [] : [element("span", "sub", `${signed(row.mean_error - all.mean_error)} than all`)];
-    return element("span", "", score(row.mean_error), bar(row.mean_error / most, `${name}: ${score(row.mean_error)}`), ...told);
+    const told = index < 0 ? [] : [element("span", "soft", `${signed(row.mean_error - all.mean_error)} `)];
+    return element("span", "", ...told, score(row.mean_error), bar(row.mean_error / most, `${name}: ${score(row.mean_error)}`));
   };
   const events = (index) => Math.max(...of.map(({ rows, all }) => (index < 0 ? all : rows[index]).events));
   table("slices", [-1, ...of[0].rows.keys()], [
@@ -40,5 +40,5 @@ function drawSlices() {
     ["share", (index) => share(events(index), events(-1)), "number"],
     ...of.map((each) => [each.name, cell(each), "number slice"]),
   ], "Nothing was judged yet.", `Errors by ${words(feature)}`);
-  text("slices-what", `${ERRORS[store.latest.task] ?? "mean error"}, since the beginning; lower is better`);
+  text("slices-what", `${ERRORS[store.latest.task] ?? "mean error"}, since the beginning, and how it differs from that of all; lower is better`);
 }

@@ -44,7 +44,7 @@ function addStatus(status) {
     if (store.points[0].at_seconds < oldest) store.points = store.points.filter((point) => point.at_seconds >= oldest);
     if (store.points.length > POINTS_MAX) store.points = store.points.filter((_, index) => index % 2 === 0);
   }
-  store.stages.push({ at_seconds: status.at_seconds, stages: status.stages });
+  if (status.at_seconds) store.stages.push({ at_seconds: status.at_seconds, stages: status.stages });
   while (store.stages.length > 2 && store.stages[1].at_seconds < status.at_seconds - RECENT_SECONDS) store.stages.shift();
   const known = new Set(store.alarms.slice(-200).map(alarmKey));
   const fresh = status.drift_alarms.filter((alarm) => !known.has(alarmKey(alarm)));
