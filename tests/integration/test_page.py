@@ -159,10 +159,10 @@ def test_of_many_partitions_those_that_lag_most_have_a_line(page: Page, daemon: 
 
 
 def test_a_page_that_is_opened_late_shows_what_was(page: Page, daemon: Scripted, console: Console) -> None:
-    page.eventually("store.points.length > 60")
+    page.eventually("store.points.length > 30")
     oldest = page.evaluate("store.points[0].at_seconds")
     page.reload()
-    page.eventually(f"store.points.length > 60 && store.points[0].at_seconds <= {oldest}")
+    page.eventually(f"store.points.length > 30 && store.points[0].at_seconds <= {oldest}")
 
 
 def test_a_drift_alarm_stands_on_the_curve_in_the_table_and_is_told(page: Page, daemon: Scripted) -> None:

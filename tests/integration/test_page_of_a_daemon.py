@@ -21,7 +21,7 @@ pytestmark = pytest.mark.chromium
 
 FOLDER = os.environ.get("SCREENSHOTS")
 EVENTS = 336_776 if FOLDER else 40_000
-WAIT_SECONDS = 120.0  # kernels may have to be compiled first
+WAIT_SECONDS = 120.0  # kernels may have to be compiled first, and a whole year be learned
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_the_curves_of_the_models_move_and_drift_is_marked(page: Page) -> None:
     first = page.evaluate("modelsChart.data[0].length")
     page.eventually(f"modelsChart.data[0].length > {first}", 30)
     page.eventually("Number(modelsChart.host.dataset.alarms) > 0", 60)
-    page.eventually(f"store.latest.events_read === {EVENTS}", 60)
+    page.eventually(f"store.latest.events_read === {EVENTS}", WAIT_SECONDS)
     assert page.evaluate("scored().map(({name}) => name)") == [
         "logistic",
         "mlp",
@@ -94,7 +94,7 @@ def test_the_curves_of_the_models_move_and_drift_is_marked(page: Page) -> None:
 
 
 def test_labels_and_slices_are_those_of_the_daemon(page: Page) -> None:
-    page.eventually(f"store.latest.events_read === {EVENTS}", 60)
+    page.eventually(f"store.latest.events_read === {EVENTS}", WAIT_SECONDS)
     page.eventually("store.latest.labels.labels.joined > 0 && store.latest.labels.events.expired > 0", 30)
     told = page.evaluate("store.latest.labels")
     assert sum(told["events"].values()) + told["pending_events"] == EVENTS
@@ -110,7 +110,7 @@ def test_labels_and_slices_are_those_of_the_daemon(page: Page) -> None:
 def test_screenshots(page: Page) -> None:
     folder = Path(str(FOLDER))
     folder.mkdir(parents=True, exist_ok=True)
-    page.eventually(f"store.latest.events_read === {EVENTS}", 60)
+    page.eventually(f"store.latest.events_read === {EVENTS}", WAIT_SECONDS)
     for name, width, dark in (("light", 1440, False), ("dark", 1440, True), ("phone", 390, False)):
         page.prefer(dark=dark)
         page.resize(width, 1000)
