@@ -335,6 +335,15 @@ def test_reasons_for_not_being_ready_stand_in_the_open(page: Page, daemon: Scrip
     assert page.text("notice") == "no partition is assigned"
 
 
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_a_figure_of_a_tile_stands_on_one_line(page: Page, daemon: Scripted, width: int) -> None:
+    daemon.changes |= {"labels": LABELS, "events_learned": 999_999, "events_per_second": 999_999.0}
+    page.resize(width, 700)
+    page.eventually(f"innerWidth === {width} && document.getElementById('learned').innerText === '999,999'")
+    broken = "[...document.querySelectorAll('.tiles b')].filter(each => each.getClientRects().length !== 1)"
+    assert page.evaluate(f"{broken}.map(each => each.id)") == []
+
+
 @pytest.mark.parametrize("width", [320, 375, 800])
 def test_nothing_is_wider_than_a_phone(page: Page, daemon: Scripted, width: int) -> None:
     model = ModelStatus(LONG, "river", 10**12, {"accuracy": 0.5}, {"accuracy": 0.5}, engine_why=LONG)

@@ -19,7 +19,7 @@ const plural = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"
 function short(value) {
   if (!isNumber(value)) return NONE;
   for (const [size, letter] of [[1e12, "T"], [1e9, "G"], [1e6, "M"]]) {
-    if (value >= 10 * size || (value >= size && size > 1e6)) return `${(value / size).toPrecision(3)} ${letter}`;
+    if (value >= size) return `${(value / size).toPrecision(3)} ${letter}`;
   }
   return whole(value);
 }
