@@ -33,6 +33,13 @@ OTHERS = {
     "python_gc_collections_total": {*TARGET, "generation"},
 }
 COUNTERS = {metric.name for metric in METRICS if metric.kind == "counter"}
+# None of these has anything to show where labels ride in their events.
+ONLY_WITH_LABELS = (
+    "streamlearn_labels_",
+    "streamlearn_label_",
+    "streamlearn_pending_",
+    "streamlearn_waited_",
+)
 JOIN = "group_left (stream) streamlearn_build_info"
 
 _NAME = re.compile(r"\b(?:streamlearn|process|python)_\w+|\bALERTS\b|\bup\b")
@@ -51,6 +58,21 @@ def families(expression: str) -> set[str]:
     """The metrics of the table that an expression names."""
     asked = set(names(expression))
     return {m.name for m in METRICS if any(m.name + suffix in asked for suffix in SUFFIXES[m.kind])}
+
+
+def filled_in(expression: str, instance: str = ".*", rate_interval: str = "10s") -> str:
+    """A query as Grafana would send it, with everything chosen.
+
+    >>> filled_in('rate(streamlearn_labels_total{instance=~"$instance"}[$__rate_interval])')
+    'rate(streamlearn_labels_total{instance=~".*"}[10s])'
+    """
+    values = {
+        "instance": instance,
+        "metric": "accuracy",
+        "window": "sliding",
+        "__rate_interval": rate_interval,
+    }
+    return re.sub(r"\$(\w+)", lambda found: values.get(found[1], ".*"), expression)
 
 
 def wrong_labels(expression: str) -> list[str]:

@@ -20,7 +20,7 @@ from chromium_for_tests import Chromium, Page
 pytestmark = pytest.mark.chromium
 
 FOLDER = os.environ.get("SCREENSHOTS")
-EVENTS = 336_776 if FOLDER else 40_000
+EVENTS = 336_776 if FOLDER else 20_000
 WAIT_SECONDS = 120.0  # kernels may have to be compiled first, and a whole year be learned
 
 

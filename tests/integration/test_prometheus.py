@@ -18,7 +18,7 @@ from daemon_process import CONFIG, DaemonProcess
 from kafka_for_tests import KafkaForTests, Row
 from programs import program
 from prometheus_for_tests import PrometheusServer, free_port, prometheus_on
-from promql_text import ROOT, rules
+from promql_text import ONLY_WITH_LABELS, ROOT, filled_in, rules
 from waiting import eventually
 
 from streamlearn.config_file import parse
@@ -40,12 +40,6 @@ OVERRIDES = (
 )
 
 # Of these no healthy worker has anything to show.
-ONLY_WITH_LABELS = (
-    "streamlearn_labels_",
-    "streamlearn_label_",
-    "streamlearn_pending_",
-    "streamlearn_waited_",
-)  # none of the workers has
 ONLY_IN_TROUBLE = {"streamlearn_belt_paused", "streamlearn_partition_stuck"}
 # Their other side is no number but what a worker shows itself, or six hours ago.
 NOT_BY_A_NUMBER = {
@@ -150,12 +144,6 @@ def seen(kafka: KafkaForTests, tmp_path_factory: pytest.TempPathFactory) -> Iter
             )
     finally:
         standing.stop()
-
-
-def filled_in(expression: str, instance: str) -> str:
-    """A query as Grafana would send it, with everything chosen."""
-    values = {"instance": instance, "metric": "accuracy", "window": "sliding", "__rate_interval": "10s"}
-    return re.sub(r"\$(\w+)", lambda found: values.get(found[1], ".*"), expression)
 
 
 def board(path: Path) -> dict[str, Any]:
