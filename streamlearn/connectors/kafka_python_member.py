@@ -92,8 +92,11 @@ class KafkaPythonMember(NoticedMember):
         self._connected = False
 
     def _be_member(self, consumer: KafkaConsumer) -> None:
+        # Before it joins: who leads the group deals out what its own metadata holds, and kafka-python looks again after
+        # minutes. Without this, the partitions of a topic that it had not heard of yet were given to nobody.
+        self._probe(consumer)
         consumer.subscribe(self._topics, listener=_Listener(self, consumer))
-        probe_at = 0.0
+        probe_at = time.monotonic() + PROBE_SECONDS
         while not self._notices.closing:
             consumer.poll(timeout_ms=int(POLL_SECONDS * 1000), max_records=1)
             self._commit_what_is_due(consumer)

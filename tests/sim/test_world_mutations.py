@@ -30,7 +30,11 @@ A_FEW = (
 def test_each_mutation_is_seen_by_some_seed() -> None:
     names = A_FEW if os.environ.get("STREAMLEARN_SIM_MUTATIONS") != "all" else ()
     command = [sys.executable, str(Path(world_mutations.__file__)), *names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # What all tests share lies a folder above, where pytest's own settings find it.
+    shared = str(Path(world_mutations.__file__).parent.parent)
+    path = os.pathsep.join([shared, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == (len(names) or len(MUTATIONS))
