@@ -213,9 +213,17 @@ def performance_page() -> str:
         **{group: report.rates_table(records, group) for group in report.GROUPS},
         **{suite: report.suite_table(records, suite) for suite in report.SUITES},
     }
-    return _filled(
-        "performance", {name: "\n".join(table) for name, table in tables.items()}, "bench/results.json"
-    )
+    values = {name: "\n".join(table) for name, table in tables.items()}
+    return _without_missing_pictures(_filled("performance", values, "bench/results.json"))
+
+
+def _without_missing_pictures(text: str) -> str:
+    """Return a page without the pictures that were not drawn yet."""
+
+    def kept(picture: re.Match[str]) -> str:
+        return picture[0] if (HERE / picture[1]).exists() else ""
+
+    return re.sub(r"^!\[[^]]*\]\(([^)]+)\)\n\n", kept, text, flags=re.MULTILINE)
 
 
 def _filled(page: str, values: dict[str, str], source: str) -> str:
