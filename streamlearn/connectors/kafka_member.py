@@ -97,9 +97,7 @@ class KafkaMember(NoticedMember):
             stats_cb=self._on_statistics,
             on_commit=self._on_commit,
         )
-        self._thread = threading.Thread(
-            target=self._run, args=(list(source.topics),), name="kafka-member", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="kafka-member", daemon=True)
         self._thread.start()
 
     @property
@@ -125,13 +123,13 @@ class KafkaMember(NoticedMember):
 
     # ------------------------------------------------------------------ on the member's own thread
 
-    def _run(self, topics: list[str]) -> None:
+    def _run(self) -> None:
         try:
-            self._join(topics)
+            self._join()
             while not self._notices.closing:
                 self._commit_what_is_due()
                 self._ask_for_nothing()
-                self._ask_for_what_nobody_has(topics)
+                self._ask_for_what_nobody_has()
                 message = self._consumer.poll(POLL_SECONDS)
                 self._note_group_metadata()
                 if message is not None and message.error() is not None:
@@ -143,9 +141,12 @@ class KafkaMember(NoticedMember):
         self._connected = False
         self._group_metadata = None
 
-    def _join(self, topics: list[str]) -> None:
+    def _join(self) -> None:
         self._consumer.subscribe(
-            topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            list(self._source.topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
         )
 
     def _commit_what_is_due(self) -> None:
@@ -178,7 +179,7 @@ class KafkaMember(NoticedMember):
                 self._assignment_known = True
                 self._notices.put(Assigned(()))
 
-    def _ask_for_what_nobody_has(self, topics: list[str]) -> None:
+    def _ask_for_what_nobody_has(self) -> None:
         """Bring about another round where the group is at rest and partitions belong to nobody: static members only.
 
         Subscribing anew does: what this member has is let go of first, as on any revoke, and comes back.
@@ -192,7 +193,7 @@ class KafkaMember(NoticedMember):
             self._notices.put(Unowned(watch.partitions))
         if is_turn:
             self._consumer.unsubscribe()
-            self._join(topics)
+            self._join()
 
     # ----------------------------------- callbacks: they never raise, and only note what happened
 

@@ -58,8 +58,7 @@ class Unowned:
         members
             ``None`` while the group is not at rest, or does not answer.
         """
-        owned = frozenset().union(*members.values()) if members else frozenset()
-        of_nobody = tuple(sorted(set(partitions) - owned)) if members else ()
+        of_nobody = tuple(sorted(set(partitions).difference(*members.values()))) if members else ()
         if members != self._members or of_nobody != self._of_nobody:
             self._since = now
         self._members, self._of_nobody = members, of_nobody

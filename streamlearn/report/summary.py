@@ -6,7 +6,7 @@ from typing import Any
 
 from streamlearn.belt.loop import Belt
 from streamlearn.config import Config
-from streamlearn.report.figures import label_figures, model_scores, signals_told
+from streamlearn.report.figures import figures_of
 from streamlearn.report.status import MOVERS_SHOWN
 
 
@@ -17,7 +17,7 @@ def summary(config: Config, belt: Belt, seconds: float) -> dict[str, Any]:
     first, then the baselines (``"engine": "baseline"``).
     """
     totals = belt.totals
-    shards = [lane.shard for lane in belt.lanes.values()]
+    figures = figures_of(config, belt)
     return {
         "stream": config.stream.name,
         "events_read": totals.events_read,
@@ -33,7 +33,7 @@ def summary(config: Config, belt: Belt, seconds: float) -> dict[str, Any]:
                 "metrics": score.metrics["cumulative"],
                 **({"scores": score.scores} if score.scores else {}),
             }
-            for score in model_scores(shards)
+            for score in figures.scores
         ],
         "drift_alarms": totals.drift_alarms,
         "movers": [
@@ -44,9 +44,9 @@ def summary(config: Config, belt: Belt, seconds: float) -> dict[str, Any]:
                 "present": of.told.present,
                 "movement": round(of.told.movement, 4),
             }
-            for of in signals_told(shards)[:MOVERS_SHOWN]
+            for of in figures.signals[:MOVERS_SHOWN]
         ],
         "checkpoints_written": totals.checkpoints_written,
         # Where labels have a topic of their own.
-        **({} if config.labels is None else {"labels": {**totals.labels, **label_figures(shards)}}),
+        **({} if figures.labels is None else {"labels": {**totals.labels, **figures.labels}}),
     }

@@ -271,9 +271,7 @@ class RebalanceWorld:
 
     def is_seen(self, sent: dict[TopicPartition, int]) -> bool:
         """Whether transactions up to these counts are committed, by the offsets that ride in them."""
-        asked = [KafkaTopicPartition(*each) for each in sent]
-        found = self._offsets.committed(asked, 20)
-        return all(each.offset >= sent[TopicPartition(each.topic, each.partition)] for each in found)
+        return not self._unseen(sent)
 
     def _unseen(self, sent: dict[TopicPartition, int]) -> dict[str, str]:
         asked = [KafkaTopicPartition(*each) for each in sent]

@@ -11,6 +11,7 @@ not need. What is judged, and by which name, stands in world_oracles.py.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 
 import pytest
 import world_script
@@ -58,24 +59,25 @@ def seeds(group: int, count: int = SEEDS) -> range:
     return range(first + group, first + int(os.environ.get("STREAMLEARN_SIM_SEEDS", count)), GROUPS)
 
 
+def play_each(seeds: Iterable[int], settings: Callable[[int], Settings]) -> None:
+    """Play the script of each seed in its world, and say which seed it was that failed."""
+    for seed in seeds:
+        try:
+            play(settings(seed), script_of(seed))
+        except Failed as failed:
+            raise AssertionError(f"seed {seed} (STREAMLEARN_SIM_SEED={seed}): {failed}") from failed
+
+
 @pytest.mark.timeout(0)  # as many as are asked for
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_learned_once_old_or_new_offsets_travel_with_state_replay_equals_run(group: int) -> None:
-    for seed in seeds(group):
-        try:
-            play(settings_of(seed), script_of(seed))
-        except Failed as failed:
-            raise AssertionError(f"seed {seed} (STREAMLEARN_SIM_SEED={seed}): {failed}") from failed
+    play_each(seeds(group), settings_of)
 
 
 @pytest.mark.timeout(0)  # as many as are asked for
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_learned_once_replay_equals_run_with_labels_that_come_later(group: int) -> None:
-    for seed in seeds(group, DELAYED_SEEDS):
-        try:
-            play(delayed_settings_of(seed), script_of(seed))
-        except Failed as failed:
-            raise AssertionError(f"seed {seed} (STREAMLEARN_SIM_SEED={seed}): {failed}") from failed
+    play_each(seeds(group, DELAYED_SEEDS), delayed_settings_of)
 
 
 def everything(world: World) -> object:
