@@ -77,9 +77,10 @@ class DriftMonitor:
     """
 
     def __init__(self, settings: Drift, signals: int = 1, quiet_events: int = 0) -> None:
-        delta = settings.adwin_delta or adwin_delta(settings.expected_run_events * signals)
         makers: dict[str, Callable[[], _Detector]] = {
-            "adwin": lambda: Adwin(delta),
+            "adwin": lambda: Adwin(
+                settings.adwin_delta or adwin_delta(settings.expected_run_events * signals)
+            ),
             "page_hinkley": lambda: PageHinkley(settings.page_hinkley_delta, settings.page_hinkley_threshold),
         }
         self._detectors: dict[str, _Detector] = {name: makers[name]() for name in settings.detectors}

@@ -43,6 +43,7 @@ class Portion:
     caught_up: frozenset[TopicPartition]
     read_seconds: float
     decode_seconds: float
+    nbytes: int  # of the events
 
 
 class Intake:
@@ -202,7 +203,7 @@ class Intake:
             return
         with self._changed:
             self._portions.append(portion)
-            self._waiting_bytes += portion.events.nbytes
+            self._waiting_bytes += portion.nbytes
             self._changed.notify_all()
 
     def _read(self, timeout_seconds: float) -> Portion:
@@ -213,4 +214,12 @@ class Intake:
         self._positions.update(polled.positions)
         events = self._decoder.decode(polled.batch)
         decoded = time.perf_counter()
-        return Portion(generation, events, polled.positions, polled.caught_up, read - began, decoded - read)
+        return Portion(
+            generation,
+            events,
+            polled.positions,
+            polled.caught_up,
+            read - began,
+            decoded - read,
+            int(events.nbytes),
+        )

@@ -11,6 +11,7 @@ events of each alone, in their order, before it takes any of the next: the same 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -74,7 +75,8 @@ class Lane:
             partition: clocks_us.get(partition, BEFORE_ALL_TIME_US) for partition in shard.next_offsets
         }
         self._idle_wait_seconds = idle_wait_seconds
-        self._ready: deque[pa.RecordBatch] = deque()
+        self._ready: pa.RecordBatch | None = None  # merged
+        self._ready_bytes = 0.0
         # What the first events of a message sent out, and the others did not yet.
         self.held: Emission | None = None
         self._highs: dict[TopicPartition, int] = {}
@@ -88,11 +90,13 @@ class Lane:
     def begin(self, generation: int) -> None:
         """Read on from the shard's ``next_offsets``, with portions of this generation and later ones."""
         self._generation = generation
-        self._ready.clear()
+        self._ready = None
         self.held = None
         self._positions = dict(self.shard.next_offsets)
         self._held = frozenset()
-        self._later: dict[TopicPartition, list[pa.RecordBatch]] = {}  # read, and behind the present cut
+        self._later: dict[
+            TopicPartition, list[tuple[pa.RecordBatch, float]]
+        ] = {}  # read, and behind the present cut
         while self._cuts and all(self.shard.next_offsets[p] >= n for p, n in self._ends_of_cut().items()):
             self._cuts.popleft()
         self._merge = TimeMerge(self._clocks_us, None if self._cuts else self._idle_wait_seconds)
@@ -124,7 +128,7 @@ class Lane:
         taken = 0
         for partition, events in self._split(portion.events):
             taken += events.num_rows
-            self._add(partition, events)
+            self._add(partition, events, portion.nbytes / portion.events.num_rows)
         for partition in self.partitions:
             if partition in portion.positions:
                 self._positions[partition] = max(self._positions[partition], portion.positions[partition])
@@ -132,14 +136,14 @@ class Lane:
                 self._merge.caught_up([partition])
         return taken
 
-    def _add(self, partition: TopicPartition, events: pa.RecordBatch) -> None:
+    def _add(self, partition: TopicPartition, events: pa.RecordBatch, row_bytes: float) -> None:
         if self._cuts:
             end = self._ends_of_cut().get(partition, 0)
             within = int(np.searchsorted(events.column("offset").to_numpy(), end))
             if within < events.num_rows:
-                self._later.setdefault(partition, []).append(events.slice(within))
+                self._later.setdefault(partition, []).append((events.slice(within), row_bytes))
             events = events.slice(0, within)
-        self._merge.add(partition, events)
+        self._merge.add(partition, events, row_bytes)
 
     def _ends_of_cut(self) -> Offsets:
         """The present cut; partitions that it does not name were added later."""
@@ -155,8 +159,8 @@ class Lane:
         later, self._later = self._later, {}
         self._merge = TimeMerge(self._clocks_us, None if self._cuts else self._idle_wait_seconds)
         for partition, batches in later.items():
-            for events in batches:
-                self._add(partition, events)
+            for events, row_bytes in batches:
+                self._add(partition, events, row_bytes)
         self._merge.caught_up(partition for partition in self.partitions if self._is_over(partition))
 
     def _split(self, events: pa.RecordBatch) -> Iterator[tuple[TopicPartition, pa.RecordBatch]]:
@@ -183,31 +187,39 @@ class Lane:
     def next(self, now: float, events_max: int) -> pa.RecordBatch | None:
         """Return the next events of the shard, whole messages, at most so many unless one message is longer;
         ``None`` while none is certain."""
-        if not self._ready:
+        if self._ready is None:
             self._merge_more(now, events_max)
-        if not self._ready:
+        if self._ready is None:
             return None
-        events = self._ready.popleft()
+        events, self._ready = self._ready, None
         count = whole_messages(events, events_max)
         if events.num_rows > count:
-            self._ready.appendleft(events.slice(count))
+            self._ready = events.slice(count)
+            self._ready_bytes *= self._ready.num_rows / events.num_rows
             events = events.slice(0, count)
         self._advance_clocks(events)
         return events
 
     def _merge_more(self, now: float, events_max: int) -> None:
         while True:
-            known_more = frozenset(p for p, high in self._highs.items() if high > self._positions[p])
-            if self._held:
-                known_more -= self._held
-                self._merge.caught_up(self._held)
-            merged = self._merge.take(now, frozenset() if self._cuts else known_more, events_max)
-            if merged is not None:
-                self._ready.append(merged)
+            before_bytes = self._merging_bytes()
+            self._ready = self._merge.take(now, self._known_more(), events_max)
+            if self._ready is not None:
+                self._ready_bytes = before_bytes - self._merging_bytes()
                 return
             if not self._cuts or self._merge.waiting or not all(map(self._is_over, self.partitions)):
                 return
             self._pass_cut()
+
+    def _merging_bytes(self) -> int:
+        return sum(map(self._merge.waiting_bytes, self.partitions))
+
+    def _known_more(self) -> frozenset[TopicPartition]:
+        """Partitions known to have events that were not read yet; what is held is waited for no more."""
+        self._merge.caught_up(self._held)
+        if self._cuts:
+            return frozenset()
+        return frozenset(p for p, high in self._highs.items() if high > self._positions[p]) - self._held
 
     def _advance_clocks(self, events: pa.RecordBatch) -> None:
         accepted_B = events.column("reason").to_numpy() == Reason.ACCEPTED
@@ -226,18 +238,24 @@ class Lane:
     @property
     def has_ready(self) -> bool:
         """Whether merged events wait."""
-        return bool(self._ready)
+        return self._ready is not None
+
+    def is_fed(self, now: float) -> bool:
+        """Whether it can go on with what it holds."""
+        return self.has_ready or self._merge.can_take(now, self._known_more())
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the events between reader and learners."""
-        ready = sum(events.nbytes for events in self._ready)
-        return int(ready + sum(map(self.waiting_bytes, self.partitions)))
+        ready_bytes = self._ready_bytes if self.has_ready else 0.0
+        return math.ceil(ready_bytes + sum(map(self.waiting_bytes, self.partitions)))
 
     def waiting_bytes(self, partition: TopicPartition) -> int:
         """Bytes of this partition's events that wait for the others."""
-        later = sum(events.nbytes for events in self._later.get(partition, ()))
-        return int(self._merge.waiting_bytes(partition) + later)
+        later: float = sum(
+            events.num_rows * row_bytes for events, row_bytes in self._later.get(partition, ())
+        )
+        return math.ceil(self._merge.waiting_bytes(partition) + later)
 
     def highs(self, highs: Mapping[TopicPartition, int]) -> None:
         """Take note of how far the log goes now."""
@@ -247,7 +265,7 @@ class Lane:
     def is_done(self) -> bool:
         """Whether a bounded read has given out everything."""
         is_over = not self._cuts and all(map(self._is_over, self.partitions))
-        return is_over and not self._ready and not self._merge.waiting
+        return is_over and not self.has_ready and not self._merge.waiting
 
     def clocks(self) -> Snapshot:
         """The partitions' clocks at ``next_offsets``: with them a restart merges in the same order."""

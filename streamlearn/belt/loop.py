@@ -58,7 +58,7 @@ class Belt:
         self.holdings.follow_group()
         self.holdings.take_up(now)
         try:
-            self.reading.take_in()
+            self.reading.take_in(now)
         except OffsetGap:
             self.holdings.find_way_on()
         moved = False

@@ -12,6 +12,7 @@ have more without limit, for one that is caught up not at all, for one of which 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ class _Lane:
     tail_us: int  # running maximum over all events so far, those that wait too
     batches: deque[pa.RecordBatch] = field(default_factory=deque)
     times_us: deque[Int_B] = field(default_factory=deque)  # merge time of each row of each batch
-    nbytes: int = 0
+    row_bytes: deque[float] = field(default_factory=deque)  # of each batch, on average
+    nbytes: float = 0.0
     caught_up: bool = False
     waited_since: float | None = None
 
@@ -54,16 +56,19 @@ class TimeMerge:
         self._idle_wait_seconds = idle_wait_seconds
 
     def waiting_bytes(self, partition: TopicPartition) -> int:
-        """Bytes of the events of this partition that wait."""
-        return self._lanes[partition].nbytes
+        """Bytes of the events of this partition that wait, about."""
+        return math.ceil(self._lanes[partition].nbytes)
 
     @property
     def waiting(self) -> bool:
         """Whether any event waits."""
         return any(lane.batches for lane in self._lanes.values())
 
-    def add(self, partition: TopicPartition, events: pa.RecordBatch) -> None:
-        """Append events of one partition, in offset order. Rejected ones do not move its clock."""
+    def add(self, partition: TopicPartition, events: pa.RecordBatch, row_bytes: float | None = None) -> None:
+        """Append events of one partition, in offset order. Rejected ones do not move its clock.
+
+        ``row_bytes``: what an event takes on average, where that is known; to count it is dear.
+        """
         lane = self._lanes[partition]
         if not events.num_rows:
             return
@@ -77,12 +82,21 @@ class TimeMerge:
         lane.tail_us = int(merge_time_us[-1])
         lane.batches.append(events)
         lane.times_us.append(merge_time_us)
-        lane.nbytes += events.nbytes
+        lane.row_bytes.append(events.nbytes / events.num_rows if row_bytes is None else row_bytes)
+        lane.nbytes += lane.row_bytes[-1] * events.num_rows
 
     def caught_up(self, partitions: Iterable[TopicPartition]) -> None:
         """These have no more for now: until their next event the merge goes on without them."""
         for partition in partitions:
             self._lanes[partition].caught_up = True
+
+    def can_take(self, now: float, known_more: frozenset[TopicPartition] = frozenset()) -> bool:
+        """Whether ``take`` would return events."""
+        bound_us, bound_rank = self._bound(now, known_more)
+        return any(
+            lane.times_us and lane.times_us[0][0] <= (bound_us if rank <= bound_rank else bound_us - 1)
+            for rank, lane in enumerate(self._lanes.values())
+        )
 
     def take(
         self, now: float, known_more: frozenset[TopicPartition] = frozenset(), events_each: int | None = None
@@ -148,13 +162,12 @@ def _look_ahead(lane: _Lane, rank: int, events: int) -> tuple[int, int] | None:
 def _take_until(lane: _Lane, last_us: int) -> Iterable[tuple[pa.RecordBatch, Int_B]]:
     """Cut off the front of a lane: every event whose merge time is at most ``last_us``."""
     while lane.batches and lane.times_us[0][0] <= last_us:
-        batch, time_us = lane.batches.popleft(), lane.times_us.popleft()
-        lane.nbytes -= batch.nbytes
+        batch, time_us, row_bytes = lane.batches.popleft(), lane.times_us.popleft(), lane.row_bytes.popleft()
         count = int(np.searchsorted(time_us, last_us, side="right"))
         if count < len(time_us):
-            rest = batch.slice(count)
-            lane.batches.appendleft(rest)
+            lane.batches.appendleft(batch.slice(count))
             lane.times_us.appendleft(time_us[count:])
-            lane.nbytes += rest.nbytes
+            lane.row_bytes.appendleft(row_bytes)
             batch, time_us = batch.slice(0, count), time_us[:count]
+        lane.nbytes = lane.nbytes - row_bytes * count if lane.batches else 0.0
         yield batch, time_us

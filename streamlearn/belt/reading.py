@@ -70,12 +70,13 @@ class Reading:
         self._paused.clear()
         self._full.clear()
 
-    def take_in(self) -> None:
+    def take_in(self, now: float) -> None:
         """Hand what was read to the lanes, unless they hold enough to go on with. Raises what the reader did."""
         held_bytes = sum(lane.held_bytes for lane in self._lanes.values())
-        is_busy = any(lane.has_ready for lane in self._lanes.values())
+        is_busy = any(lane.is_fed(now) for lane in self._lanes.values())
         if is_busy and held_bytes >= self._buffer_bytes_max:
             return
+        self._balance(now)
         telemetry = self._parts.telemetry
         for portion in self._parts.intake.take(0.0 if is_busy else IDLE_SECONDS):
             telemetry.stage_seconds("poll", portion.read_seconds)
@@ -83,21 +84,25 @@ class Reading:
             for lane in self._lanes.values():
                 lane.offer(portion)
         telemetry.queue_bytes(held_bytes + self._parts.intake.waiting_bytes)
-        self._balance()
 
-    def _balance(self) -> None:
-        """Pause partitions that run ahead of the ones that their merge waits for."""
+    def _balance(self, now: float) -> None:
+        """Pause partitions that run ahead of the ones that their merge waits for.
+
+        Only while it does wait, before more is taken in: what librdkafka has read ahead of a partition is thrown
+        away when it is paused.
+        """
         pause: list[TopicPartition] = []
         resume: list[TopicPartition] = []
         for lane in self._lanes.values():
             most = max(self._buffer_bytes_max // len(lane.partitions), LANE_BYTES_MIN)
+            is_fed = lane.is_fed(now)
             for partition in lane.partitions if len(lane.partitions) > 1 else ():
                 waiting_bytes = lane.waiting_bytes(partition)
                 if partition in self._full:
                     continue
                 if partition in self._paused and waiting_bytes < most // 2:
                     resume.append(partition)
-                elif partition not in self._paused and waiting_bytes > most:
+                elif partition not in self._paused and waiting_bytes > most and not is_fed:
                     pause.append(partition)
         self._hold_events(pause, resume)
         if pause:

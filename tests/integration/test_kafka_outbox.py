@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -463,8 +464,15 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
     sent: list[bytes] = []
 
     def fresh() -> KafkaOutbox:
-        return make_outbox(settings, "flights", [only], member.group_metadata, dead_letters=NoLetters())
+        return make_outbox(
+            settings, "flights", [only], member.group_metadata, dead_letters=NoLetters(), tell=tell
+        )
 
+    def tell(happened: str) -> None:
+        happenings.append(f"{time.monotonic() - began:.1f} s {happened}")
+
+    happenings: list[str] = []
+    began = time.monotonic()
     outbox = fresh()
 
     def send(count: int) -> None:
@@ -503,7 +511,10 @@ def test_an_outage_is_waited_for_and_loses_and_repeats_nothing(
         assert not outbox.flush(0.5)
         again = LocalBroker(int(servers.rpartition(":")[2]), tmp_path / "broker", heap_megabytes=384).start()
         try:
-            eventually(arrived, 90)
+            try:
+                eventually(arrived, 90)
+            finally:
+                print(happenings)
             assert read_values(servers, "predictions") == sent
             admin = AdminClient({"bootstrap.servers": servers})
             assert committed_offsets(admin, "outage", [only], 20) == {only: len(sent)}

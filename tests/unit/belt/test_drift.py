@@ -111,7 +111,7 @@ def test_alarms_on_one_event_come_in_configured_order():
 
 
 def test_without_detectors_nothing_is_watched():
-    monitor = DriftMonitor(Drift(detectors=()))
+    monitor = DriftMonitor(Drift(detectors=(), watch=()), signals=0)
     assert monitor.update(np.ones(1000)) == []
     monitor.restore(monitor.snapshot())
     assert monitor.alarms == {}
