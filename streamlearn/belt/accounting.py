@@ -167,8 +167,9 @@ class Accounts:
     def _sample(self, events: pa.RecordBatch, row: int) -> RejectedSample:
         """Copy one event out of its batch: a few hundred bytes, and once a reason and batch."""
         scalar = events.column("value")[row]
-        # Where a message holds many events, each refers to it.
-        value = (scalar.value if isinstance(scalar, pa.DictionaryScalar) else scalar).as_buffer()
+        # A merged event refers to its message, as those of a message of many do.
+        scalar = scalar.value if isinstance(scalar, pa.DictionaryScalar) else scalar
+        value = None if scalar is None else scalar.as_buffer()
         partition = events.column("partition")[row].as_py()
         return RejectedSample(
             TopicPartition(self._topics[events.column("topic")[row].as_py()], partition),
