@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -26,7 +26,11 @@ from streamlearn.events import TopicPartition
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.1  # consume() blocks until it is full or this long; commands wait for it
+POLL_SECONDS = 0.1  # a poll blocks until something comes or this long; commands wait for it
+# What comes in dribs is gathered, since a portion costs a millisecond of Python whatever it holds. What ends a
+# silence is not held back.
+GATHER_SECONDS = 0.002  # from one small portion to the next
+GATHER_EVENTS = 1024  # a portion of fewer is small
 
 
 class Decoder(Protocol):
@@ -161,7 +165,7 @@ class Intake:
             self._portions.clear()
             self._waiting_bytes = 0
             self._changed.notify_all()
-            return portions
+        return list(gathered(portions))
 
     def close(self) -> None:
         """Stop reading and close the reader."""
@@ -183,28 +187,32 @@ class Intake:
                 command()
             if self._closed:
                 break
-            if self._may_read:
-                self._read_ahead()
+            if self._may_read and self._read_ahead() < GATHER_EVENTS:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed or self._commands, GATHER_SECONDS)
         self._reader.close()
 
     @property
     def _may_read(self) -> bool:
         return self._reading and self._failure is None and self._waiting_bytes < self._buffer_bytes_max
 
-    def _read_ahead(self) -> None:
+    def _read_ahead(self) -> int:
+        """Read one portion; return how many events it has, or what calls for no gathering."""
         try:
             portion = self._read(POLL_SECONDS)
         except Exception as error:  # noqa: BLE001  it is raised by take(), on the belt's thread
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
-            return
-        if not portion.events.num_rows and not portion.positions and not portion.caught_up:
-            return
+            return GATHER_EVENTS
+        events: int = portion.events.num_rows
+        if not events and not portion.positions and not portion.caught_up:
+            return GATHER_EVENTS  # it has waited already
         with self._changed:
             self._portions.append(portion)
             self._waiting_bytes += portion.nbytes
             self._changed.notify_all()
+        return events
 
     def _read(self, timeout_seconds: float) -> Portion:
         generation = self._generation
@@ -223,3 +231,38 @@ class Intake:
             decoded - read,
             int(events.nbytes),
         )
+
+
+def gathered(portions: Iterable[Portion]) -> Iterator[Portion]:
+    """Put small portions that follow each other into one, as if one poll had brought them."""
+    small: list[Portion] = []
+    events = 0
+    for portion in portions:
+        events += portion.events.num_rows
+        if small and (portion.generation != small[0].generation or events > GATHER_EVENTS):
+            yield _joined(small)
+            small, events = [], portion.events.num_rows
+        small.append(portion)
+    if small:
+        yield _joined(small)
+
+
+def _joined(portions: list[Portion]) -> Portion:
+    if len(portions) == 1:
+        return portions[0]
+    positions: dict[TopicPartition, int] = {}
+    caught_up: frozenset[TopicPartition] = frozenset()
+    for portion in portions:
+        positions.update(portion.positions)
+        # One that has brought something since is no longer known to be at its end.
+        caught_up = (caught_up - portion.positions.keys()) | portion.caught_up
+    filled = [portion.events for portion in portions if portion.events.num_rows]
+    return Portion(
+        portions[0].generation,
+        pa.concat_batches(filled) if filled else portions[0].events,
+        positions,
+        caught_up,
+        sum(portion.read_seconds for portion in portions),
+        sum(portion.decode_seconds for portion in portions),
+        sum(portion.nbytes for portion in portions),
+    )
