@@ -95,9 +95,8 @@ class Lane:
         self.held = None
         self._positions = dict(self.shard.next_offsets)
         self._held = frozenset()
-        self._later: dict[
-            TopicPartition, list[tuple[pa.RecordBatch, float]]
-        ] = {}  # read, and behind the present cut
+        # Read, and behind the present cut; with what an event takes.
+        self._later: dict[TopicPartition, list[tuple[pa.RecordBatch, float]]] = {}
         while self._cuts and all(self.shard.next_offsets[p] >= n for p, n in self._ends_of_cut().items()):
             self._cuts.popleft()
         self._merge = TimeMerge(self._clocks_us, None if self._cuts else self._idle_wait_seconds)

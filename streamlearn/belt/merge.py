@@ -92,9 +92,9 @@ class TimeMerge:
 
     def can_take(self, now: float, known_more: frozenset[TopicPartition] = frozenset()) -> bool:
         """Whether ``take`` would return events."""
-        bound_us, bound_rank = self._bound(now, known_more)
+        bound = self._bound(now, known_more)
         return any(
-            lane.times_us and lane.times_us[0][0] <= (bound_us if rank <= bound_rank else bound_us - 1)
+            lane.times_us and lane.times_us[0][0] <= _last_us(bound, rank)
             for rank, lane in enumerate(self._lanes.values())
         )
 
@@ -113,16 +113,15 @@ class TimeMerge:
             Look so far into each partition and no further (at least one batch of it); all by default. What
             is left comes next, in the same order.
         """
-        bound_us, bound_rank = self._bound(now, known_more)
+        bound = self._bound(now, known_more)
         if events_each is not None:
             looked = [_look_ahead(lane, rank, events_each) for rank, lane in enumerate(self._lanes.values())]
-            bound_us, bound_rank = min([(bound_us, bound_rank), *filter(None, looked)])
+            bound = min([bound, *filter(None, looked)])
         pieces: list[pa.RecordBatch] = []
         times: list[Int_B] = []
         ranks: list[Int_B] = []
         for rank, lane in enumerate(self._lanes.values()):
-            last_us = bound_us if rank <= bound_rank else bound_us - 1
-            for batch, time_us in _take_until(lane, last_us):
+            for batch, time_us in _take_until(lane, _last_us(bound, rank)):
                 pieces.append(batch)
                 times.append(time_us)
                 ranks.append(np.full(len(time_us), rank))
@@ -148,6 +147,12 @@ class TimeMerge:
                 continue
             bound = min(bound, (lane.tail_us, rank))
         return bound
+
+
+def _last_us(bound: tuple[int, int], rank: int) -> int:
+    """The largest time that an event of the partition of this rank may have within the bound."""
+    bound_us, bound_rank = bound
+    return bound_us if rank <= bound_rank else bound_us - 1
 
 
 def _in_order(events: pa.RecordBatch, order: Int_B) -> pa.RecordBatch:

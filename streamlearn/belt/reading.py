@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 
 from streamlearn.belt.lane import Lane
@@ -73,36 +73,35 @@ class Reading:
     def take_in(self, now: float) -> None:
         """Hand what was read to the lanes, unless they hold enough to go on with. Raises what the reader did."""
         held_bytes = sum(lane.held_bytes for lane in self._lanes.values())
-        is_busy = any(lane.is_fed(now) for lane in self._lanes.values())
-        if is_busy and held_bytes >= self._buffer_bytes_max:
+        fed = {name for name, lane in self._lanes.items() if lane.is_fed(now)}
+        if fed and held_bytes >= self._buffer_bytes_max:
             return
-        self._balance(now)
+        self._balance(fed)
         telemetry = self._parts.telemetry
-        for portion in self._parts.intake.take(0.0 if is_busy else IDLE_SECONDS):
+        for portion in self._parts.intake.take(0.0 if fed else IDLE_SECONDS):
             telemetry.stage_seconds("poll", portion.read_seconds)
             telemetry.stage_seconds("decode", portion.decode_seconds)
             for lane in self._lanes.values():
                 lane.offer(portion)
         telemetry.queue_bytes(held_bytes + self._parts.intake.waiting_bytes)
 
-    def _balance(self, now: float) -> None:
+    def _balance(self, fed: Collection[str]) -> None:
         """Pause partitions that run ahead of the ones that their merge waits for.
 
-        Only while it does wait, before more is taken in: what librdkafka has read ahead of a partition is thrown
+        Only while it does wait (its lane is not fed), before more is taken in: what librdkafka has read ahead of a partition is thrown
         away when it is paused.
         """
         pause: list[TopicPartition] = []
         resume: list[TopicPartition] = []
-        for lane in self._lanes.values():
+        for name, lane in self._lanes.items():
             most = max(self._buffer_bytes_max // len(lane.partitions), LANE_BYTES_MIN)
-            is_fed = lane.is_fed(now)
             for partition in lane.partitions if len(lane.partitions) > 1 else ():
                 waiting_bytes = lane.waiting_bytes(partition)
                 if partition in self._full:
                     continue
                 if partition in self._paused and waiting_bytes < most // 2:
                     resume.append(partition)
-                elif partition not in self._paused and waiting_bytes > most and not is_fed:
+                elif partition not in self._paused and waiting_bytes > most and name not in fed:
                     pause.append(partition)
         self._hold_events(pause, resume)
         if pause:
