@@ -44,7 +44,7 @@ class Environment(BaseSettings):
         description="A Kafka that runs already, as `host:port`; the tests and the demo use it and start none.",
     )
     streamlearn_kafka_image: str = Field(
-        default="apache/kafka:4.4.0",
+        default="apache/kafka:4.2.2",
         description="Container image that the tests start Kafka from, where a Docker engine runs.",
     )
     streamlearn_checkpoint_key: SecretStr | None = Field(

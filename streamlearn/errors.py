@@ -4,6 +4,7 @@
     ├── ConfigError             the config file cannot be used              exit 2
     ├── SourceError             the source cannot be read                   exit 3
     │   ├── BrokerUnavailable   no broker answers (retried, then this)
+    │   │   └── OffsetsUndecided    a transaction over the group's offsets was not ended
     │   ├── TopicMissing        a configured topic does not exist
     │   ├── OffsetGap           the checkpoint points outside the log
     │   ├── Fenced              another worker has taken a shard over; this one lets it go
@@ -81,6 +82,10 @@ class SourceError(StreamlearnError):
 
 
 class BrokerUnavailable(SourceError):
+    pass
+
+
+class OffsetsUndecided(BrokerUnavailable):
     pass
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 
-from streamlearn.errors import BrokerUnavailable
+from streamlearn.errors import BrokerUnavailable, OffsetsUndecided
 from streamlearn.events import TopicPartition
 
 STEPS = (
@@ -39,7 +39,7 @@ class MemoryBroker:
 
     ``script`` holds, for each step, what its next calls meet: None (nothing), an error in the call's place, or
     ("after", error): the call does its work, and its caller hears of an error. ``questions_lost`` of the next
-    questions for offsets get no answer in time.
+    questions for offsets get no answer in time; while ``undecided`` a transaction over them has no end.
     """
 
     script: dict[str, deque[Any]] = field(default_factory=lambda: defaultdict(deque))
@@ -50,6 +50,7 @@ class MemoryBroker:
     refuses: dict[bytes, KafkaError] = field(default_factory=dict)  # by a record's value
     records_max: int = 1000
     questions_lost: int = 0
+    undecided: bool = False
     told: Counter[str] = field(default_factory=Counter)  # by whoever sends: what happened, how often
 
     def tell(self, happened: str) -> None:
@@ -64,6 +65,8 @@ class MemoryBroker:
         if self.questions_lost:
             self.questions_lost -= 1
             raise BrokerUnavailable("no answer in time", remedy="ask again")
+        if self.undecided:
+            raise OffsetsUndecided("a transaction was not ended", remedy="end it")
         return {each: self.offsets[each] for each in partitions if each in self.offsets}
 
     def values(self, topic: str = "predictions") -> list[bytes | None]:

@@ -210,6 +210,11 @@ class Holdings:
             if state is not None:
                 known, clocks_us = state.next_offsets, clocks_of(state.parts[MERGE_PART])
                 self._check_identity(name, state.source)
+            for partition, sent_up_to in covered.items():
+                if sent_up_to < known.get(
+                    partition, 0
+                ):  # a checkpoint waits for the transactions that it covers
+                    parts.telemetry.sending_behind(partition, sent_up_to, known[partition])
             # Step 3.
             next_offsets, missed = self._place(partitions, known)
             cuts = parts.read_cuts(name, next_offsets)

@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition as KafkaTopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamlearn.connectors.kafka_errors import error_of, source_error
-from streamlearn.errors import BrokerUnavailable
+from streamlearn.errors import OffsetsUndecided
 from streamlearn.events import TopicPartition
 
 AGAIN_SECONDS = 0.05
@@ -31,8 +31,10 @@ def committed_offsets(
 
     Raises
     ------
+    OffsetsUndecided
+        A transaction over them was not ended within the time.
     BrokerUnavailable
-        No such answer within the time.
+        No answer within the time.
     SourceError
         The group may not be read.
     """
@@ -58,8 +60,9 @@ def committed_offsets(
             if not errors:
                 return {TopicPartition(p.topic, p.partition): p.offset for p in answer if p.offset >= 0}
         if time.monotonic() >= deadline:
-            raise BrokerUnavailable(
+            raise OffsetsUndecided(
                 f"{doing}: a transaction over them was not ended within {timeout_seconds:g} s",
-                remedy="see that the brokers that hold __transaction_state and __consumer_offsets run",
+                remedy="see that the brokers that hold __transaction_state and __consumer_offsets run; where they do, "
+                "the transaction hangs: docs/guarantees.md, 'What Kafka has to keep', says how it is ended",
             )
         time.sleep(AGAIN_SECONDS)

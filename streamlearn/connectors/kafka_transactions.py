@@ -25,7 +25,7 @@ from streamlearn.connectors.kafka_transactional_producer import (
     beyond_repair,
 )
 from streamlearn.connectors.kafka_verdicts import WAITS, Verdict, verdict_of
-from streamlearn.errors import BrokerUnavailable, Fenced, SourceError
+from streamlearn.errors import BrokerUnavailable, Fenced, OffsetsUndecided, SourceError
 from streamlearn.events import TopicPartition
 
 Offsets = Mapping[TopicPartition, int]
@@ -33,6 +33,8 @@ Write = Callable[[TransactionalProducer], None]
 
 PAUSE_SECONDS = (0.1, 2.0)  # first and longest, between two tries
 QUESTION_SECONDS = 3.0  # a new producer and the group's offsets, while nobody waits; then both again
+# A new producer has the id only after all that was open under it was ended. What is undecided then stays so.
+UNDECIDED_SECONDS = 60.0
 ABORT_SECONDS = 2.0  # at the end, when nobody waits for more
 TRIES_MAX = 10  # of one transaction, for reasons that are no outage
 REJOIN_TRIES_MAX = 5  # within some 1.5 s: a member that is one has fresh metadata by then
@@ -57,8 +59,8 @@ class Transactions:
     connect
         Makes a producer under the id, given what takes its delivery reports.
     read_offsets
-        Asks for the group's committed offsets of partitions, within seconds. Raises BrokerUnavailable,
-        SourceError.
+        Asks for the group's committed offsets of partitions, within seconds. Raises OffsetsUndecided,
+        BrokerUnavailable, SourceError.
     group_metadata
         What proves membership now; None: this worker is no member.
     tell
@@ -209,7 +211,9 @@ class Transactions:
         return False
 
     def _was_committed(self, next_offsets: Offsets) -> bool:
-        """Begin with a new producer, however long it takes; return how the last transaction ended. Raises Fenced.
+        """Begin with a new producer, however long it takes; return how the last transaction ended.
+
+        Raises Fenced; SourceError where the cluster has lost how a transaction ended.
 
         Nobody but the holder of the id commits these offsets. If they are neither those of the transaction nor
         those before, another has held it since, and what is queued here may have been sent.
@@ -217,12 +221,21 @@ class Transactions:
         self._producer = None
         if self._group_metadata() is None:
             raise self._fenced(_NO_MEMBER)  # whoever is none must not fence one that is
+        undecided_since = None
         while True:
             try:
                 found = self._fence_and_read(list(next_offsets), QUESTION_SECONDS)
                 break
+            except OffsetsUndecided as undecided:
+                now = time.monotonic()
+                undecided_since = undecided_since or now
+                if now - undecided_since >= UNDECIDED_SECONDS:
+                    raise SourceError(
+                        f"{self._name}: {undecided.what}", remedy=undecided.remedy
+                    ) from undecided
             except BrokerUnavailable:
-                self._pause(PAUSE_SECONDS[0])
+                undecided_since = None
+            self._retry_after(PAUSE_SECONDS[0])
         if found == dict(next_offsets):
             return True
         if found != {each: self._known[each] for each in next_offsets if each in self._known}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamlearn.config import Config
+from streamlearn.events import TopicPartition
 from streamlearn.telemetry.core import Happenings, Means
 
 CHECKPOINT_OUTCOMES = ("published", "failed", "corrupt")
@@ -37,6 +38,17 @@ class CheckpointHappenings(Happenings):
             self._checkpoint_seconds[shard] = checkpoint_timestamp_seconds
             self._shards_changed()
         self._log.info("shard_opened", shard=shard, events_learned=events_learned, path=path)
+
+    def sending_behind(self, partition: TopicPartition, sent_up_to: int, next_offset: int) -> None:
+        """The group's offset is behind the checkpoint's; events between the two are not sent again (`learned_once`)."""
+        self._log.warning(
+            "sending_behind",
+            topic=partition.topic,
+            partition=partition.partition,
+            sent_up_to=sent_up_to,
+            next_offset=next_offset,
+            detail="what lies between was skipped, or the cluster has lost transactions that it had committed",
+        )
 
     def shard_closed(self, shard: str) -> None:
         """This worker has let the shard go. With the last one, models have no score here any more."""

@@ -155,3 +155,17 @@ def test_a_shard_that_moves_goes_on_where_its_transactions_ended(tmp_path: Path)
     first.membership.queue.append(Assigned(()))
     assert second.digests() == digests
     assert by_partition(transactions.records) == by_partition(expected.records)
+
+
+def test_what_the_cluster_has_lost_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transactions = MemoryTransactions()
+    world(tmp_path, transactions, "partition").run()
+    records = list(transactions.records)
+    lost = TopicPartition("events", 1)
+    transactions.offsets[lost] -= 7  # a transaction that it had called committed
+    again = world(tmp_path, transactions, "partition")
+    told: list[tuple[TopicPartition, int, int]] = []
+    monkeypatch.setattr(again.telemetry, "sending_behind", lambda *what: told.append(what))
+    again.run()
+    assert told == [(lost, len(LOGS[1]) - 7, len(LOGS[1]))]
+    assert transactions.records == records

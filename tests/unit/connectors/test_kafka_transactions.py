@@ -307,6 +307,21 @@ def test_a_lost_question_is_asked_again_and_costs_no_producer() -> None:
     assert broker.calls.count("init_transactions") == 2
 
 
+def test_offsets_that_nobody_decides_end_it_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamlearn.connectors.kafka_transactions.UNDECIDED_SECONDS", 0.05)
+    monkeypatch.setattr("streamlearn.connectors.kafka_transactions.PAUSE_SECONDS", (0.02, 0.02))
+    broker = MemoryBroker()
+    sending = transactions(broker)
+    sending.open([PARTITION], 5.0)
+    broker.script["commit_transaction"] = deque([beyond_repair(KafkaError._TIMED_OUT, "no coordinator")])
+    broker.undecided = True
+    with pytest.raises(SourceError, match="was not ended") as caught:
+        sending.send(write(b"1"), {PARTITION: 1})
+    assert not isinstance(caught.value, BrokerUnavailable)  # nobody is to wait for more
+    assert caught.value.remedy == "end it"
+    assert broker.values() == []
+
+
 class Stuck(deque[Any]):
     """A call that returns when the test says so."""
 
