@@ -334,7 +334,7 @@ class Mapped(Protocol):
 class Segments(Protocol):
     """Keeps the sealed segments of one shard."""
 
-    def seal(self, name: str, content: bytes) -> Mapped:
+    def seal(self, name: str, content: bytes | memoryview) -> Mapped:
         """Keep a segment, and return it. It is durable with the first checkpoint that refers to it.
         Raises CheckpointError."""
         ...

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -138,6 +138,13 @@ class ShardParts:
             yield "labels", self.labels
 
 
+class Rows(NamedTuple):
+    """Rows of a batch, for whoever asks where one of them came from: all, or those that were chosen, in that order."""
+
+    events: pa.RecordBatch
+    chosen: Int_B | None = None
+
+
 class Shard:
     """State and the one way to change it.
 
@@ -199,8 +206,9 @@ class Shard:
         skipped_before = {each.name: each.batches_skipped for each in self._skipping}
         events, accepted, examples = self._examples(events)
         examples, overflowed = self._bounded(examples)
+        where = Rows(accepted)
         watch.lap("features")
-        alarms = list(self._changes("", parts.watch.inputs(examples.features), accepted))
+        alarms = list(self._changes("", parts.watch.inputs(examples.features), where))
         watch.lap("drift")
         said_by: dict[str, Predictions] = {}
         errors_by: dict[str, tuple[Int_B, Float_B]] = {}
@@ -214,11 +222,11 @@ class Shard:
             errors_by[learner.name] = parts.errors_of(self._task, said, examples)
             watch.lap("evaluate")
             if learner.name in parts.monitors:
-                alarms += self._alarms(learner.name, *errors_by[learner.name], accepted)
+                alarms += self._alarms(learner.name, *errors_by[learner.name], where)
                 changes = parts.watch.said(learner.name, said, parts.classes.tokens)
-                alarms += self._changes(learner.name, changes, accepted)
+                alarms += self._changes(learner.name, changes, where)
                 changes = parts.watch.judged(learner.name, *errors_by[learner.name], said, examples)
-                alarms += self._changes(learner.name, changes, accepted)
+                alarms += self._changes(learner.name, changes, where)
                 watch.lap("drift")
         parts.scores.update(said_by, errors_by, examples)
         watch.lap("evaluate")
@@ -263,20 +271,20 @@ class Shard:
         features, overflowed = self.parts.categories.bound(examples.features)
         return replace(examples, features=features), overflowed
 
-    def _alarms(
-        self, model: str, rows_B: Int_B, errors_B: Float_B, accepted: pa.RecordBatch
-    ) -> Iterator[Alarm]:
+    def _alarms(self, model: str, rows_B: Int_B, errors_B: Float_B, where: Rows) -> Iterator[Alarm]:
         for found in self.parts.monitors[model].update(errors_B):
-            yield Alarm(model, found.detector, *self._place_of(int(rows_B[found.index]), accepted))
+            yield Alarm(model, found.detector, *self._place_of(int(rows_B[found.index]), where))
 
-    def _changes(self, model: str, changes: Sequence[Changed], accepted: pa.RecordBatch) -> Iterator[Alarm]:
+    def _changes(self, model: str, changes: Sequence[Changed], where: Rows) -> Iterator[Alarm]:
         for found in changes:
-            place = self._place_of(found.index, accepted)
+            place = self._place_of(found.index, where)
             yield Alarm(model, WINDOWS, *place, found.signal, found.detail)
 
-    def _place_of(self, row: int, events: pa.RecordBatch) -> tuple[TopicPartition, int, int]:
+    def _place_of(self, row: int, where: Rows) -> tuple[TopicPartition, int, int]:
         """Return the partition, the offset and the time of an event."""
-        column = events.column
+        if where.chosen is not None:
+            row = int(where.chosen[row])
+        column = where.events.column
         partition = TopicPartition(
             self._topics[column("topic")[row].as_py()], column("partition")[row].as_py()
         )

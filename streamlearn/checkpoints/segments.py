@@ -42,7 +42,7 @@ class ShardSegments:
         self._durable: set[str] = set()
         self._failed: set[str] = set()  # whose first way to the disk did not end well
 
-    def seal(self, name: str, content: bytes) -> Mapped:
+    def seal(self, name: str, content: bytes | memoryview) -> Mapped:
         """Write a segment, and return it; durable once ``make_durable`` has named it. Raises CheckpointError."""
         with self._lock:
             known = self._drafts.get(name)
@@ -140,7 +140,7 @@ class ShardSegments:
 class UnsavedSegments:
     """``contracts.Segments`` of a shard of which no checkpoint is published; they go with the process."""
 
-    def seal(self, name: str, content: bytes) -> Mapped:
+    def seal(self, name: str, content: bytes | memoryview) -> Mapped:
         """Keep a segment in a file without a name."""
         return spooled([content])
 

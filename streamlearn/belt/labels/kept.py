@@ -9,7 +9,7 @@ Shape letters: B rows of a batch, D different ids, M rows that are asked for, N 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -109,12 +109,12 @@ class KeptEvents:
         """Keep new events, in their order, as they are seen now; there is room, and their clocks were set."""
         self.open.append(Ids.of(ids), features.numeric_BF, features.missing_BF, category_BK)
 
-    def gather(self, row_M: Int_B) -> Columns:
-        """Return all columns of these events."""
+    def gather(self, row_M: Int_B, names: Collection[str]) -> Columns:
+        """Return these columns of these events."""
         sources = (
             (columns, row_M[places] - first, places) for _, columns, _, first, places in self._sources(row_M)
         )
-        return gathered(sources, self._layout, len(row_M))
+        return gathered(sources, self._layout, len(row_M), names)
 
     def id_of(self, row: int) -> str:
         """Return the id of an event that is kept, for people."""

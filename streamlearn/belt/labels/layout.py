@@ -8,7 +8,7 @@ Shape letters: N kept events, F numeric features, K categorical ones, L learners
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,13 @@ from streamlearn.events import Int_B
 
 SEGMENT_BYTES = 4 * 1024 * 1024  # about; so that sealing one is a pause that nobody sees
 SEGMENT_ROWS_MIN, SEGMENT_ROWS_MAX = 1024, 65_536
+_SEGMENT_FRAME_BYTES = 16 * 1024  # what a file has beside its batch: the schema, twice
 _ID_BYTES = 24  # of an ordinary id, for reckoning only
 _SHARES = 2  # classes that are reckoned with where they are not known
 
 SHARE = "share"
 CLOCK = "clock_us"
+FEATURES = ("numeric", "missing", "category")
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -91,7 +93,7 @@ def trimmed_shares(share_NLW: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return np.ascontiguousarray(share_NLW[:, :, : int(said[-1]) + 1 if len(said) else 0])
 
 
-def write_segment(ids: Ids, columns: Columns) -> bytes:
+def write_segment(ids: Ids, columns: Columns) -> memoryview:
     """Return columns as a segment's file."""
     arrays, names = [ids.arrow()], ["id"]
     for name, column in columns.items():
@@ -104,11 +106,11 @@ def write_segment(ids: Ids, columns: Columns) -> bytes:
             arrays.append(flat)
             names.append(name)
     batch = pa.RecordBatch.from_arrays(arrays, names)
-    sink = pa.BufferOutputStream()
+    room = np.empty(pa.ipc.get_record_batch_size(batch) + _SEGMENT_FRAME_BYTES, np.uint8)
+    sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))
     with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    return room.data[: sink.tell()]
 
 
 def read_segment(layout: Layout, content: memoryview) -> tuple[Ids, Columns]:
@@ -116,7 +118,7 @@ def read_segment(layout: Layout, content: memoryview) -> tuple[Ids, Columns]:
 
     >>> layout = Layout(1, 0, 1, is_regression=True)
     >>> columns = {**layout.empty(2), "numeric": np.array([[0.5], [1.5]])}
-    >>> ids, read = read_segment(layout, memoryview(write_segment(Ids.of([b"a", b"b"]), columns)))
+    >>> ids, read = read_segment(layout, write_segment(Ids.of([b"a", b"b"]), columns))
     >>> ids.arrow().to_pylist(), read["numeric"].tolist(), read["category"].shape
     ([b'a', b'b'], [[0.5], [1.5]], (2, 0))
     """
@@ -133,8 +135,10 @@ def read_segment(layout: Layout, content: memoryview) -> tuple[Ids, Columns]:
     return Ids.of(batch.column("id")), columns
 
 
-def gathered(sources: Iterable[tuple[Columns, Int_B, Int_B]], layout: Layout, rows: int) -> Columns:
-    """Return rows of several columns as one.
+def gathered(
+    sources: Iterable[tuple[Columns, Int_B, Int_B]], layout: Layout, rows: int, names: Collection[str]
+) -> Columns:
+    """Return rows of the named columns, of several sources, as one.
 
     Parameters
     ----------
@@ -144,17 +148,19 @@ def gathered(sources: Iterable[tuple[Columns, Int_B, Int_B]], layout: Layout, ro
     rows
         How many there are in all.
     """
-    together = layout.empty(rows)
+    together: Columns = {}
     for columns, taken, placed in sources:
         if len(taken) == rows and (np.diff(placed) == 1).all():
-            return {name: column[taken] for name, column in columns.items()}
-        for name, column in columns.items():
+            return {name: columns[name].take(taken, axis=0) for name in names}
+        together = together or {name: each for name, each in layout.empty(rows).items() if name in names}
+        for name in names:
+            column = columns[name]
             if name == SHARE:
                 together[name] = widened_shares(together[name], column.shape[2])
                 together[name][placed, :, : column.shape[2]] = column[taken]
             else:
                 together[name][placed] = column[taken]
-    return together
+    return together or {name: each for name, each in layout.empty(rows).items() if name in names}
 
 
 def widened_shares(share_NLW: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:

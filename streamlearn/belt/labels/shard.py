@@ -12,16 +12,17 @@ Shape letters: B rows of a batch, of which A are accepted events; O operations, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamlearn.belt.guard import BYTES_COLUMNS, GuardedShard
+from streamlearn.belt.guard import GuardedShard
 from streamlearn.belt.labels import plan_kernels as kernels
 from streamlearn.belt.labels.join import LabelJoin, Portion, Taken
-from streamlearn.belt.labels.layout import SHARE, Columns
+from streamlearn.belt.labels.layout import FEATURES, SHARE, Columns
 from streamlearn.belt.rejecting import rejected
 from streamlearn.belt.shard import (
     EVENTS_LEARNED,
@@ -30,10 +31,13 @@ from streamlearn.belt.shard import (
     Alarm,
     LabelOutcome,
     Outcome,
+    Rows,
     Stopwatch,
 )
 from streamlearn.events import (
+    CATEGORICAL_PREFIX,
     NO_LABEL,
+    NUMERIC_PREFIX,
     TOO_MANY,
     Examples,
     Features,
@@ -63,7 +67,8 @@ PLANNED = {
 }
 LABEL_COUNTERS = (EVENTS_READ, LABELS_READ, LABELS_REJECTED, *PLANNED.values())
 
-_WHERE = ("topic", "partition", "offset", "time_us")
+_FEATURE = (NUMERIC_PREFIX, CATEGORICAL_PREFIX)
+_CATEGORY, _SAID = ("category",), ("version", "said")
 
 
 class JoiningShard(GuardedShard):
@@ -192,9 +197,7 @@ class JoiningShard(GuardedShard):
                 if learner.name in parts.monitors:
                     portions.add(learner.name, said)
                     changes = parts.watch.said(learner.name, said, parts.classes.tokens)
-                    if changes:
-                        where = events.select(list(_WHERE)).take(pa.array(new))
-                        portions.alarms += self._changes(learner.name, changes, where)
+                    portions.alarms += self._changes(learner.name, changes, Rows(events, new))
         watch.lap("learn")
         portions.learned += int(np.count_nonzero(~predicts_O))
         judged = np.flatnonzero(portion.kind_O == kernels.JUDGE_AND_LEARN)
@@ -206,15 +209,14 @@ class JoiningShard(GuardedShard):
         """Make features of new events, and keep them; ``None`` where there is none."""
         if not len(new):
             return None
-        accepted = events.select([name for name in events.schema.names if name not in BYTES_COLUMNS])
-        if len(new) < events.num_rows:
-            accepted = accepted.take(pa.array(new))
-        features = self.parts.features.build(accepted)
+        seen = events.select(["id", *(name for name in events.schema.names if name.startswith(_FEATURE))])
+        seen = seen if len(new) == events.num_rows else seen.take(pa.array(new))
+        features = self.parts.features.build(seen)
         features, overflowed = self.parts.categories.bound(features)
         for name, count in overflowed.items():
             portions.overflowed[name] = portions.overflowed.get(name, 0) + count
-        portions.alarms += self._changes("", self.parts.watch.inputs(features), accepted)
-        self._join.kept.keep(accepted.column("id"), features, self.parts.categories.encode(features))
+        portions.alarms += self._changes("", self.parts.watch.inputs(features), Rows(events, new))
+        self._join.kept.keep(seen.column("id"), features, self.parts.categories.encode(features))
         return features
 
     def _examples_of(self, portion: Portion, features: Features | None) -> Examples:
@@ -223,7 +225,7 @@ class JoiningShard(GuardedShard):
         classes = self.parts.classes.classes
         target_O = portion.label_O if self._task == "regression" else portion.label_O.astype(np.int32)
         if features is None or labelled_O.any():
-            features = self._features_of(self._join.kept.gather(portion.row_O))
+            features = self._features_of(self._join.kept.gather(portion.row_O, FEATURES))
         corrects_O = portion.kind_O == kernels.CORRECT
         undone_O = None
         if corrects_O.any():
@@ -238,20 +240,26 @@ class JoiningShard(GuardedShard):
             self.parts.categories.decode(columns["category"]),
         )
 
+    def _slices_of(self, columns: Columns) -> Features:
+        """Return what a judge looks at in features: their categories, by which scores are sliced."""
+        judged = len(columns["category"])
+        return replace(_no_features(judged), categorical=self.parts.categories.decode(columns["category"]))
+
     def _judge(
         self, events: pa.RecordBatch, portion: Portion, judged: Int_B, portions: _Portions, watch: Stopwatch
     ) -> None:
         """Judge what was said when the events came, and look for drift in it."""
-        columns = self._join.kept.gather(portion.row_O[judged])
+        names = (*_CATEGORY, *_SAID) if self._task == "regression" else (*_CATEGORY, *_SAID, SHARE)
+        columns = self._join.kept.gather(portion.row_O[judged], names)
         classes = self.parts.classes.classes
         target_J = portion.label_O[judged]
         if self._task != "regression":
             target_J = target_J.astype(np.int32)
         labelled_J = np.ones(len(judged), np.bool_)
-        examples = Examples(self._features_of(columns), target_J, labelled_J, classes)
+        examples = Examples(self._slices_of(columns), target_J, labelled_J, classes)
         said_by: dict[str, Predictions] = {}
         errors_by: dict[str, tuple[Int_B, Float_B]] = {}
-        where = events.select(list(_WHERE)).take(pa.array(portion.source_O[judged]))
+        where = Rows(events, portion.source_O[judged])
         for number, learner in enumerate(self.parts.learners):
             said = self._said_then(columns, number, len(classes), shares=portions.gives_shares[learner.name])
             self.parts.judges[learner.name].update(said, examples)
