@@ -20,11 +20,14 @@ from streamlearn.events import (
     NUMERIC_PREFIX,
     Categorical,
     Features,
+    Int_B,
 )
 
 _capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
 _capsule_pointer.restype = ctypes.c_void_p
+
+_ALL: Int_B = np.zeros(0, np.int64)
 
 
 class FeatureBuilder:
@@ -48,16 +51,23 @@ class FeatureBuilder:
     def numeric_names(self) -> tuple[str, ...]:
         return self._numeric
 
-    def build(self, events: pa.RecordBatch) -> Features:
-        """Return the features of accepted events, in their order, and take their values into the means."""
+    def build(self, events: pa.RecordBatch, row_B: Int_B = _ALL) -> Features:
+        """Return the features of accepted events, in their order, and take their values into the means.
+
+        Parameters
+        ----------
+        row_B
+            Which rows of the batch the events are; empty: all of them.
+        """
         if events.schema != self._schema:
             self._find_columns(events.schema)
-        shape = (events.num_rows, len(self._numeric))
+        shape = (len(row_B) or events.num_rows, len(self._numeric))
         numeric_BF, missing_BF = np.empty(shape), np.empty(shape, np.bool_)
         _, exported = events.__arrow_c_array__()
         fill_rows(
             _address(exported),
             self._children_F,
+            row_B,
             self._fill_with_mean,
             self._sums_F,
             self._counts_F,
@@ -68,7 +78,7 @@ class FeatureBuilder:
             numeric_names=self._numeric,
             numeric_BF=numeric_BF,
             missing_BF=missing_BF,
-            categorical=tuple(_encoded(name, events) for name in self._categorical),
+            categorical=tuple(_encoded(name, events, row_B) for name in self._categorical),
         )
 
     def _find_columns(self, schema: pa.Schema) -> None:
@@ -91,8 +101,9 @@ def _address(exported: object) -> int:
     return address
 
 
-def _encoded(name: str, events: pa.RecordBatch) -> Categorical:
-    encoded = events.column(CATEGORICAL_PREFIX + name).dictionary_encode()
+def _encoded(name: str, events: pa.RecordBatch, row_B: Int_B) -> Categorical:
+    column = events.column(CATEGORICAL_PREFIX + name)
+    encoded = (column.take(pa.array(row_B)) if len(row_B) else column).dictionary_encode()
     values = tuple(encoded.dictionary.to_pylist())
     codes = encoded.indices
     if codes.null_count:

@@ -54,6 +54,7 @@ _byte_at = _load(ir.IntType(8), types.uint8)
 def fill_rows(
     batch_address: int,
     children_F: npt.NDArray[np.int64],
+    row_B: npt.NDArray[np.int64],
     with_mean: bool,
     sums_F: Float_B,
     counts_F: npt.NDArray[np.int64],
@@ -68,11 +69,14 @@ def fill_rows(
         Of the ``ArrowArray`` of a record batch, which the caller keeps alive.
     children_F
         Which of its columns each feature is; they are float64.
+    row_B
+        The rows that are wanted; empty: the first ones, as many as there is room for.
     with_mean
         Fill in the mean of the earlier values (0 where there were none, or where it is not finite), or 0.
     """
     children = _int64_at(batch_address + _CHILDREN)
     offset = _int64_at(batch_address + _OFFSET)
+    chooses = len(row_B) > 0
     has_missing = np.zeros(_BLOCK_ROWS, np.bool_)
     for start in range(0, len(numeric_BF), _BLOCK_ROWS):
         stop = min(start + _BLOCK_ROWS, len(numeric_BF))
@@ -82,7 +86,7 @@ def fill_rows(
             validity, values = _int64_at(buffers + _VALIDITY), _int64_at(buffers + _VALUES)
             first = offset + _int64_at(column + _OFFSET)
             for row in range(start, stop):
-                place = first + row
+                place = first + (row_B[row] if chooses else row)
                 value = _float64_at(values + 8 * place)
                 if validity != 0 and not (_byte_at(validity + place // 8) >> (place % 8)) & 1:
                     value = math.nan

@@ -35,9 +35,7 @@ from streamlearn.belt.shard import (
     Stopwatch,
 )
 from streamlearn.events import (
-    CATEGORICAL_PREFIX,
     NO_LABEL,
-    NUMERIC_PREFIX,
     TOO_MANY,
     Examples,
     Features,
@@ -67,7 +65,6 @@ PLANNED = {
 }
 LABEL_COUNTERS = (EVENTS_READ, LABELS_READ, LABELS_REJECTED, *PLANNED.values())
 
-_FEATURE = (NUMERIC_PREFIX, CATEGORICAL_PREFIX)
 _CATEGORY, _SAID = ("category",), ("version", "said")
 
 
@@ -209,14 +206,14 @@ class JoiningShard(GuardedShard):
         """Make features of new events, and keep them; ``None`` where there is none."""
         if not len(new):
             return None
-        seen = events.select(["id", *(name for name in events.schema.names if name.startswith(_FEATURE))])
-        seen = seen if len(new) == events.num_rows else seen.take(pa.array(new))
-        features = self.parts.features.build(seen)
+        features = self.parts.features.build(events, new)
         features, overflowed = self.parts.categories.bound(features)
         for name, count in overflowed.items():
             portions.overflowed[name] = portions.overflowed.get(name, 0) + count
         portions.alarms += self._changes("", self.parts.watch.inputs(features), Rows(events, new))
-        self._join.kept.keep(seen.column("id"), features, self.parts.categories.encode(features))
+        self._join.kept.keep(
+            events.column("id").take(pa.array(new)), features, self.parts.categories.encode(features)
+        )
         return features
 
     def _examples_of(self, portion: Portion, features: Features | None) -> Examples:

@@ -100,6 +100,22 @@ def test_every_row_is_that_of_a_plain_loop_wherever_it_lies_in_arrows_buffers(
     assert features.snapshot().arrays["sums"].tobytes() == sums.tobytes()
 
 
+@pytest.mark.parametrize("offset", [0, 3])
+def test_rows_that_are_chosen_are_as_if_there_were_no_others(offset: int) -> None:
+    draw = np.random.default_rng(2)
+    a = [None if draw.random() < 0.3 else float(value) for value in draw.normal(size=300)]
+    events = typed(a, [None if value is None else f"{value:.0f}" for value in a]).slice(offset)
+    row_B = np.flatnonzero(draw.random(300 - offset) < 0.5)
+    one, other = builder(), builder()
+    for _ in range(2):
+        chosen, expected = one.build(events, row_B), other.build(events.take(pa.array(row_B)))
+        assert chosen.numeric_BF.tobytes() == expected.numeric_BF.tobytes()
+        assert chosen.missing_BF.tobytes() == expected.missing_BF.tobytes()
+        for mine, others in zip(chosen.categorical, expected.categorical, strict=True):
+            assert [mine.values[code] for code in mine.codes_B] == [others.values[c] for c in others.codes_B]
+    assert one.snapshot().arrays["sums"].tobytes() == other.snapshot().arrays["sums"].tobytes()
+
+
 def test_nothing_numeric_and_no_rows_are_shapes_as_well() -> None:
     only_text = FeatureBuilder(Event(label="y", categorical=("c",)))
     assert only_text.build(typed([1.0, 2.0], ["x", "y"])).numeric_BF.shape == (2, 0)
