@@ -16,6 +16,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,14 +27,20 @@ from streamlearn.events import LAST, Int_B, Reason, TopicPartition
 BEFORE_ALL_TIME_US = np.iinfo(np.int64).min
 
 
+class _Waiting(NamedTuple):
+    """Events of one partition that came together."""
+
+    events: pa.RecordBatch
+    time_us_B: Int_B  # merge time of each
+    row_bytes: float  # of each, on average
+
+
 @dataclass(slots=True)
 class _Lane:
     """The events of one partition that wait to be merged."""
 
     tail_us: int  # running maximum over all events so far, those that wait too
-    batches: deque[pa.RecordBatch] = field(default_factory=deque)
-    times_us: deque[Int_B] = field(default_factory=deque)  # merge time of each row of each batch
-    row_bytes: deque[float] = field(default_factory=deque)  # of each batch, on average
+    batches: deque[_Waiting] = field(default_factory=deque)
     nbytes: float = 0.0
     caught_up: bool = False
     waited_since: float | None = None
@@ -64,10 +71,10 @@ class TimeMerge:
         """Whether any event waits."""
         return any(lane.batches for lane in self._lanes.values())
 
-    def add(self, partition: TopicPartition, events: pa.RecordBatch, row_bytes: float | None = None) -> None:
+    def add(self, partition: TopicPartition, events: pa.RecordBatch, row_bytes: float = 0.0) -> None:
         """Append events of one partition, in offset order. Rejected ones do not move its clock.
 
-        ``row_bytes``: what an event takes on average, where that is known; to count it is dear.
+        ``row_bytes``: what an event takes on average; it is summed up for ``waiting_bytes``, and nothing else.
         """
         lane = self._lanes[partition]
         if not events.num_rows:
@@ -80,10 +87,8 @@ class TimeMerge:
         if LAST in events.schema.names:
             merge_time_us = merge_time_us[last_of_message(events)]
         lane.tail_us = int(merge_time_us[-1])
-        lane.batches.append(events)
-        lane.times_us.append(merge_time_us)
-        lane.row_bytes.append(events.nbytes / events.num_rows if row_bytes is None else row_bytes)
-        lane.nbytes += lane.row_bytes[-1] * events.num_rows
+        lane.batches.append(_Waiting(events, merge_time_us, row_bytes))
+        lane.nbytes += row_bytes * events.num_rows
 
     def caught_up(self, partitions: Iterable[TopicPartition]) -> None:
         """These have no more for now: until their next event the merge goes on without them."""
@@ -94,7 +99,7 @@ class TimeMerge:
         """Whether ``take`` would return events."""
         bound = self._bound(now, known_more)
         return any(
-            lane.times_us and lane.times_us[0][0] <= _last_us(bound, rank)
+            lane.batches and lane.batches[0].time_us_B[0] <= _last_us(bound, rank)
             for rank, lane in enumerate(self._lanes.values())
         )
 
@@ -168,22 +173,20 @@ def _in_order(events: pa.RecordBatch, order: Int_B) -> pa.RecordBatch:
 
 def _look_ahead(lane: _Lane, rank: int, events: int) -> tuple[int, int] | None:
     """The time and rank of the last event of the first batches that hold so many; ``None``: there are no more."""
-    for place, time_us in enumerate(lane.times_us):
-        events -= len(time_us)
+    for place, (_, time_us_B, _) in enumerate(lane.batches):
+        events -= len(time_us_B)
         if events <= 0:
-            return None if place == len(lane.times_us) - 1 else (int(time_us[-1]), rank)
+            return None if place == len(lane.batches) - 1 else (int(time_us_B[-1]), rank)
     return None
 
 
 def _take_until(lane: _Lane, last_us: int) -> Iterable[tuple[pa.RecordBatch, Int_B]]:
     """Cut off the front of a lane: every event whose merge time is at most ``last_us``."""
-    while lane.batches and lane.times_us[0][0] <= last_us:
-        batch, time_us, row_bytes = lane.batches.popleft(), lane.times_us.popleft(), lane.row_bytes.popleft()
-        count = int(np.searchsorted(time_us, last_us, side="right"))
-        if count < len(time_us):
-            lane.batches.appendleft(batch.slice(count))
-            lane.times_us.appendleft(time_us[count:])
-            lane.row_bytes.appendleft(row_bytes)
-            batch, time_us = batch.slice(0, count), time_us[:count]
+    while lane.batches and lane.batches[0].time_us_B[0] <= last_us:
+        events, time_us_B, row_bytes = lane.batches.popleft()
+        count = int(np.searchsorted(time_us_B, last_us, side="right"))
+        if count < len(time_us_B):
+            lane.batches.appendleft(_Waiting(events.slice(count), time_us_B[count:], row_bytes))
+            events, time_us_B = events.slice(0, count), time_us_B[:count]
         lane.nbytes = lane.nbytes - row_bytes * count if lane.batches else 0.0
-        yield batch, time_us
+        yield events, time_us_B
