@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import compiled_rate, decode_rate, labels_rate, latency, memory, plots, speed, stages
+from bench import checkpoints, compiled_rate, decode_rate, labels_rate, latency, memory, plots, speed, stages
 from bench.harness import (
     REPOSITORY,
     ContenderAbsent,
@@ -37,7 +37,7 @@ from streamlearn.connectors.local_broker import LocalBroker
 from streamlearn.environment import Environment
 from streamlearn.errors import StreamlearnError
 
-SUITES = ("speed", "compiled", "decode", "stages", "labels", "latency", "memory", "torch")
+SUITES = ("speed", "compiled", "decode", "stages", "labels", "latency", "checkpoints", "memory", "torch")
 QUICK_SUITES = ("speed", "compiled")
 ON_KAFKA = ("speed", "stages", "latency", "memory")
 TORCH_ROWS = 10_000_000
@@ -110,6 +110,8 @@ def _run(suite: str, bootstrap_servers: str, *, quick: bool, rounds: int | None)
                 return labels_rate.measure(quick=quick, say=_say)
             case "latency":
                 return latency.measure(bootstrap_servers, quick=quick, say=_say)
+            case "checkpoints":
+                return checkpoints.measure(quick=quick, say=_say)
             case "memory":
                 return memory.measure(bootstrap_servers, quick=quick, say=_say)
             case _:

@@ -34,7 +34,7 @@ LABELS = {
 GROUPS: tuple[Group, ...] = ("side_by_side", "features", "partitions", "models", "bytes", "types")
 NOTHING = "Not measured in this run."
 # Of these the page shows every record as it is.
-SUITES = ("stages", "compiled", "decode", "latency", "labels", "memory", "torch")
+SUITES = ("stages", "compiled", "decode", "latency", "checkpoints", "labels", "memory", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ GOALS = (
     Goal(
         "Latency p99 at 5,000 events/s, at least once", "≤ 25 ms", "latency_at_least_once_p99", "kafka_alone_p99"
     ),
+    Goal("Checkpoint pause p99, 100 MB of state", "≤ 20 ms", "checkpoint_pause_p99", "checkpoints_every_2_s"),
+    Goal("Learning with a checkpoint every 2 s of it, beside none", "≥ 0.98x", "checkpoints_every_2_s", "checkpoints_none"),
 )  # fmt: skip
 
 

@@ -1,0 +1,164 @@
+"""What checkpoints of a large state cost: how long the belt stands for one, and what they take of the throughput.
+
+    python -m bench.checkpoints [--quick]
+
+A network of nine million parameters, with Adam's two moments 100 MB of state, learns from a local file; one daemon
+writes a checkpoint every two seconds, many times as often as by default, another one none but the first and the last. The pauses are
+those that the daemon logs (``--verbose``), of all its turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from bench import workload
+from bench.harness import (
+    RECORD_KEYS,
+    Contender,
+    ContenderFailed,
+    Record,
+    Target,
+    compare,
+    run_program,
+    take_turns,
+)
+
+FEATURES = 20
+HIDDEN = (2_900, 2_900)  # 8.5 million parameters, of four bytes, three times
+EVERY_SECONDS = 2.0
+NEVER_SECONDS = 86_400.0
+SECONDS_MAX = 600.0
+PAUSE_MILLISECONDS_MAX = 20.0
+RATIO_MIN = 0.98
+
+WITH, WITHOUT, PAUSE = "checkpoints_every_2_s", "checkpoints_none", "checkpoint_pause_p99"
+
+CONFIG = """\
+[stream]
+name = "bench"
+task = "binary"
+
+[source.files]
+topic = "events"
+paths = ["{events}"]
+
+[event]
+label = "label"
+numeric = [{names}]
+
+[[models]]
+name = "network"
+learner = "torch"
+hidden = [{hidden}]
+device = "cpu"
+
+[dead_letters]
+path = "{folder}/dead-letters.jsonl"
+
+[checkpoint]
+path = "{folder}/checkpoints"
+every_seconds = {every_seconds}
+keep = 2
+
+[http]
+port = 0
+"""
+
+Say = Callable[[str], None]
+
+
+def measure(*, quick: bool, say: Say) -> list[Record]:
+    """Measure events/s with checkpoints and without, and the pauses in ms, and return benchmark records."""
+    events, rounds = (20_000, 1) if quick else (60_000, 3)
+    pauses: list[float] = []
+    sizes: list[int] = []
+    with TemporaryDirectory(prefix="bench-checkpoints-") as name:
+        lines = Path(name) / "events.jsonl"
+        workload.write_events(lines, events, workload.Shape(FEATURES))
+
+        def turn(figure: str, every_seconds: float) -> Mapping[str, float]:
+            with TemporaryDirectory(dir=name) as folder:
+                rate, told = _run(Path(folder), lines, events, every_seconds)
+            if figure == WITH:
+                pauses.extend(1000 * each["pause_seconds"] for each in told)
+                sizes.extend(each["size_bytes"] for each in told)
+            return {figure: rate}
+
+        contenders = [
+            Contender((WITH,), lambda: turn(WITH, EVERY_SECONDS)),
+            Contender((WITHOUT,), lambda: turn(WITHOUT, NEVER_SECONDS)),
+        ]
+        series = take_turns(contenders, rounds, lambda name, figures: say(f"  {name}: {dict(figures)}"))
+    records = [compare(series, WITH, WITHOUT, "events/s", Target("ratio", at_least=RATIO_MIN))]
+    return records if not pauses else [*records, _pause_record(pauses, max(sizes))]
+
+
+def _run(
+    folder: Path, lines: Path, events: int, every_seconds: float
+) -> tuple[float, list[Mapping[str, float]]]:
+    """Run a daemon to the end; return its events/s, and what it logged of each checkpoint of a learned state."""
+    config, log = folder / "stream.toml", folder / "daemon.log"
+    config.write_text(
+        CONFIG.format(
+            events=lines.as_posix(),
+            names=", ".join(f'"{each}"' for each in workload.feature_names(FEATURES)),
+            hidden=", ".join(map(str, HIDDEN)),
+            folder=folder.as_posix(),
+            every_seconds=every_seconds,
+        ),
+        encoding="utf-8",
+    )
+    command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json", "--verbose"]
+    summary = run_program(command, seconds_max=SECONDS_MAX, log=log)
+    if summary["events_learned"] != events:
+        raise ContenderFailed(f"it learned {summary['events_learned']} of {events} events: {summary}")
+    logged = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
+    published = [each for each in logged if each["event"] == "checkpoint_published"]
+    return events / summary["seconds"], published[
+        1:-1
+    ]  # the first is of a shard that is new, the last of its end
+
+
+def _pause_record(pauses: list[float], size_bytes: int) -> Record:
+    """Return the record of pauses in ms.
+
+    >>> record = _pause_record([10.0] * 99 + [19.0], 100_000_000)
+    >>> record["value"], record["met"], record["repeats"]
+    (10.1, True, 100)
+    """
+    value = round(float(np.percentile(pauses, 99)), 1)
+    target = Target("value", at_most=PAUSE_MILLISECONDS_MAX)
+    return {
+        **dict.fromkeys(RECORD_KEYS),
+        "name": PAUSE,
+        "unit": "ms",
+        "value": value,
+        "baseline": WITH,
+        "range": [round(min(pauses), 1), round(max(pauses), 1)],
+        "repeats": len(pauses),
+        "state_bytes": size_bytes,
+        "target": str(target),
+        "met": target.is_met_by(value=value, ratio=0.0),
+    }
+
+
+def main() -> None:
+    """Print the records as JSON; what is measured meanwhile goes to stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.checkpoints", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer events, one round")
+    options = parser.parse_args()
+    records = measure(quick=options.quick, say=lambda line: print(line, file=sys.stderr))
+    sys.stdout.write(json.dumps(records, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
