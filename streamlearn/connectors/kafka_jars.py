@@ -54,9 +54,9 @@ class JarList:
 
     >>> pins = JarList.pinned()
     >>> pins.kafka_version
-    '4.4.0'
+    '4.2.2'
     >>> pins.folder_name()
-    'kafka-4.4.0-...'
+    'kafka-4.2.2-...'
     """
 
     jars: tuple[Jar, ...]

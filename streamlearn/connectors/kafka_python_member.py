@@ -27,6 +27,9 @@ RETRY_SECONDS = 1.0
 LEAVE_SECONDS = 5.0
 PROBE_SECONDS = 2.0
 SESSION_MS = 45_000
+# A leader that joins anew since its metadata changed forgets why once it has dealt out partitions. If a poll has ended
+# meanwhile, nobody takes the answer, and the group throws the member out in the end (kafka-python 3.0.12).
+FORGOTTEN_SECONDS = 1.0
 
 
 class KafkaPythonMember(NoticedMember):
@@ -96,14 +99,20 @@ class KafkaPythonMember(NoticedMember):
         # minutes. Without this, the partitions of a topic that it had not heard of yet were given to nobody.
         self._probe(consumer)
         consumer.subscribe(self._topics, listener=_Listener(self, consumer))
-        probe_at = time.monotonic() + PROBE_SECONDS
+        rebalancing_since = time.monotonic()
+        probe_at = rebalancing_since + PROBE_SECONDS
         while not self._notices.closing:
             consumer.poll(timeout_ms=int(POLL_SECONDS * 1000), max_records=1)
             self._commit_what_is_due(consumer)
-            is_stable = consumer.group_metadata().state == MemberState.STABLE
-            if is_stable and not self._assignment_known and not consumer.assignment():
+            state, now = consumer.group_metadata().state, time.monotonic()
+            if state != MemberState.REBALANCING:
+                rebalancing_since = now
+            elif now - rebalancing_since >= FORGOTTEN_SECONDS:
+                # Also where others have yet to let go: then it asks for what it waits for already.
+                consumer._coordinator.request_rejoin()
+            if state == MemberState.STABLE and not self._assignment_known and not consumer.assignment():
                 self.assigned(())  # kafka-python does not call back for an assignment of nothing
-            if time.monotonic() >= probe_at:
+            if now >= probe_at:
                 self._probe(consumer)
                 probe_at = time.monotonic() + PROBE_SECONDS
         self._commit_what_is_due(consumer)

@@ -123,6 +123,18 @@ def test_partitions_move_to_a_second_worker_and_back(
     assert first.member.revokes_over_budget == 0
 
 
+def test_a_poll_that_ends_within_a_rebalance_forgets_none(
+    kafka: Any, start: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No poll is long enough for a whole one; a busy machine has the same effect on longer ones.
+    monkeypatch.setattr("streamlearn.connectors.kafka_python_member.POLL_SECONDS", 0.002)
+    source = source_of(kafka, kafka.topic(4), {})
+    first = start(KafkaPythonMember, source)
+    until([first], lambda: len(first.owned) == 4)
+    second = start(KafkaPythonMember, source)
+    until([first, second], lambda: len(first.owned) == len(second.owned) == 2)
+
+
 @pytest.mark.parametrize(("kind", "properties"), PROTOCOLS)
 def test_a_rebalance_waits_until_the_belt_has_let_go(
     kafka: Any, start: Callable[..., Worker], kind: type[AnyMember], properties: dict[str, str]

@@ -168,7 +168,7 @@ class CompiledLearner:
             "format": _FORMAT,
             "shape": self._program.shape,
             "events_learned": self._events_learned,
-            "keys": [list(key) for key in self._state.vocabulary.keys],
+            "keys": list(self._state.vocabulary.keys),  # of what never changes: the belt stands meanwhile
             "labels": list(self._state.labels),
         }
         return Snapshot(data=data, arrays=self._state.cut())
