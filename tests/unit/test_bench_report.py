@@ -57,13 +57,14 @@ def test_a_target_of_a_value_shows_the_value():
 
 
 def test_every_goal_is_of_a_comparison_that_some_benchmark_makes():
-    from bench import compiled_rate, decode_rate, latency, torch_rate
+    from bench import checkpoints, compiled_rate, decode_rate, latency, torch_rate
 
     made = {(each.name, each.baseline) for each in plan.COMPARISONS if each.target}
     made |= {(each.name, f"river_loop_{each.name}") for each in compiled_rate.SHAPES if each.target}
     made |= {(f"scanner_{each.name}", decode_rate.POLARS) for each in decode_rate.SHAPES if each.target}
     made |= {(f"{each.name}_p99", f"{latency.ALONE}_p99") for each in latency.CASES if each.target}
     made.add((torch_rate.LEARNER, torch_rate.BARE))
+    made |= {(checkpoints.WITH, checkpoints.WITHOUT), (checkpoints.PAUSE, checkpoints.WITH)}
     assert {(goal.name, goal.baseline) for goal in report.GOALS} <= made
 
 
