@@ -2,31 +2,27 @@
 
     python -m bench.checkpoints [--quick]
 
-A network of nine million parameters, with Adam's two moments 100 MB of state, learns from a local file; one daemon
+A network of 8.5 million parameters, with Adam's two moments 100 MB of state, learns from a local file; one daemon
 writes a checkpoint every two seconds, many times as often as by default, another one none but the first and the last. The pauses are
 those that the daemon logs (``--verbose``), of all its turns.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench import workload
+from bench import daemons, workload
 from bench.harness import (
     RECORD_KEYS,
     Contender,
-    ContenderFailed,
     Record,
     Target,
     compare,
-    run_program,
+    measure_alone,
     take_turns,
 )
 
@@ -115,15 +111,10 @@ def _run(
         ),
         encoding="utf-8",
     )
-    command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json", "--verbose"]
-    summary = run_program(command, seconds_max=SECONDS_MAX, log=log)
-    if summary["events_learned"] != events:
-        raise ContenderFailed(f"it learned {summary['events_learned']} of {events} events: {summary}")
-    logged = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
-    published = [each for each in logged if each["event"] == "checkpoint_published"]
-    return events / summary["seconds"], published[
-        1:-1
-    ]  # the first is of a shard that is new, the last of its end
+    summary = daemons.run_config(config, events, "--verbose", log=log, seconds_max=SECONDS_MAX)
+    published = [each for each in daemons.logged(log) if each["event"] == "checkpoint_published"]
+    # The first is of a shard that is new, the last of its end.
+    return events / summary["seconds"], published[1:-1]
 
 
 def _pause_record(pauses: list[float], size_bytes: int) -> Record:
@@ -151,13 +142,7 @@ def _pause_record(pauses: list[float], size_bytes: int) -> Record:
 
 def main() -> None:
     """Print the records as JSON; what is measured meanwhile goes to stderr."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.checkpoints", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer events, one round")
-    options = parser.parse_args()
-    records = measure(quick=options.quick, say=lambda line: print(line, file=sys.stderr))
-    sys.stdout.write(json.dumps(records, indent=2) + "\n")
+    measure_alone("bench.checkpoints", __doc__, measure)
 
 
 if __name__ == "__main__":

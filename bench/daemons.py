@@ -98,20 +98,32 @@ def run_to_end(stream: Stream, bootstrap_servers: str, events: int) -> dict[str,
         config = stream.write(Path(name), bootstrap_servers)
         log = Path(name) / "daemon.log"
         began = time.perf_counter()
-        command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json"]
-        summary: dict[str, Any] = run_program(command, seconds_max=SECONDS_MAX, log=log)
+        summary = run_config(config, events, log=log)
         wall_seconds = time.perf_counter() - began
         start_seconds = _seconds_between(log, "started", "shard_opened")
+    return {**summary, "wall_seconds": wall_seconds, "steady_seconds": summary["seconds"] - start_seconds}
+
+
+def run_config(
+    config: Path, events: int, *options: str, log: Path | None = None, seconds_max: float = SECONDS_MAX
+) -> dict[str, Any]:
+    """Run a daemon to the end of its events; return its summary. Raises ContenderFailed, also where it learned another number of events."""
+    command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json", *options]
+    summary: dict[str, Any] = run_program(command, seconds_max=seconds_max, log=log)
     if summary["events_learned"] != events:
         raise ContenderFailed(f"it learned {summary['events_learned']} of {events} events: {summary}")
-    return {**summary, "wall_seconds": wall_seconds, "steady_seconds": summary["seconds"] - start_seconds}
+    return summary
+
+
+def logged(log: Path) -> list[dict[str, Any]]:
+    """Return what a daemon logged."""
+    return [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
 
 
 def _seconds_between(log: Path, earlier: str, later: str) -> float:
     """Return the time between the first happenings of these names in a log of JSON lines."""
     times: dict[str, datetime] = {}
-    for line in filter(lambda line: line.startswith("{"), log.read_text("utf-8").splitlines()):
-        told = json.loads(line)
+    for told in logged(log):
         times.setdefault(told["event"], datetime.fromisoformat(told["timestamp"]))
     return (times[later] - times[earlier]).total_seconds()
 

@@ -10,6 +10,7 @@ none is ever left out.
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -287,3 +288,12 @@ def _shown(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
+
+
+def measure_alone(program: str, doc: str, measure: Callable[..., list[Record]]) -> None:
+    """Measure one suite by itself (``--quick``) and print its records as JSON; what it says meanwhile goes to stderr."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=doc.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer events and rounds")
+    options = parser.parse_args()
+    records = measure(quick=options.quick, say=lambda line: print(line, file=sys.stderr))
+    sys.stdout.write(json.dumps(records, indent=2) + "\n")

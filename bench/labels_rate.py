@@ -9,22 +9,18 @@ the accuracies are of the same labels, learned by a model that is a minute behin
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 
-from bench import workload
-from bench.harness import Contender, ContenderFailed, Record, Target, compare, run_program, take_turns
+from bench import daemons, workload
+from bench.harness import Contender, Record, Target, compare, measure_alone, take_turns
 
 FEATURES = 20
 EVERY_MS = 10
 DELAY_MS = 60_000  # 6,000 events wait at any time
-SECONDS_MAX = 300.0
 TARGETS = {"compiled": 0.6, "river": 0.8}
 
 CONFIG = """\
@@ -134,10 +130,7 @@ def _contender(
                 ),
                 encoding="utf-8",
             )
-            command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json"]
-            summary = run_program(command, seconds_max=SECONDS_MAX)
-        if summary["events_learned"] != count:
-            raise ContenderFailed(f"it learned {summary['events_learned']} of {count} events: {summary}")
+            summary = daemons.run_config(config, count)
         return {name: count / summary["seconds"]}
 
     return Contender((name,), take_turn)
@@ -149,13 +142,7 @@ def _told(name: str, figures: Mapping[str, float]) -> str:
 
 def main() -> None:
     """Print the records as JSON; what is measured meanwhile goes to stderr."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.labels_rate", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer events and rounds")
-    options = parser.parse_args()
-    records = measure(quick=options.quick, say=lambda line: print(line, file=sys.stderr))
-    sys.stdout.write(json.dumps(records, indent=2) + "\n")
+    measure_alone("bench.labels_rate", __doc__, measure)
 
 
 if __name__ == "__main__":

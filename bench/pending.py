@@ -22,7 +22,7 @@ import pyarrow as pa
 from streamlearn.belt.labels import plan_kernels as kernels
 from streamlearn.belt.labels.join import LabelJoin
 from streamlearn.belt.labels.kept import KeptEvents
-from streamlearn.belt.labels.layout import FEATURES, SHARE, Layout
+from streamlearn.belt.labels.layout import FEATURES, SAID, SHARE, Layout
 from streamlearn.checkpoints.keeper import CheckpointKeeper
 from streamlearn.checkpoints.stores import open_store
 from streamlearn.config import Labels
@@ -67,7 +67,7 @@ def label(join: LabelJoin, first: int, events: int, now: int, draw: np.random.Ge
         tokens, np.full(len(chosen), kernels.LABEL, np.uint8), np.full(len(chosen), now), np.ones(len(chosen))
     )
     portion = join.plan(taken)
-    join.kept.gather(portion.row_O, (*FEATURES, "version", "said", SHARE))
+    join.kept.gather(portion.row_O, (*FEATURES, *SAID, SHARE))
     join.finish(taken)
 
 

@@ -20,7 +20,9 @@ from chromium_for_tests import Chromium, find_chromium
 from kafka_for_tests import KafkaForTests, NoKafka, kafka_for_tests
 from worker_processes import tell
 
+from streamlearn.connectors.local_broker import LocalBroker
 from streamlearn.environment import Environment
+from streamlearn.errors import LocalBrokerError
 
 _KAFKA, _CHROMIUM = "Apache Kafka", "Chromium"
 
@@ -62,6 +64,18 @@ def without_kafka(pytestconfig: pytest.Config) -> Callable[[str], None]:
         pytest.skip("no Apache Kafka")
 
     return end
+
+
+@pytest.fixture
+def broker(tmp_path: Path, without_kafka: Callable[[str], None]) -> Iterator[LocalBroker]:
+    """A broker of its own, that may be stopped and started."""
+    broker = LocalBroker(data=tmp_path / "broker", heap_megabytes=384)
+    try:
+        broker.start()
+    except LocalBrokerError as error:
+        without_kafka(str(error))
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture(scope="session")

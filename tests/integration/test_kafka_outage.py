@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,12 @@ from streamlearn.connectors.kafka_reader import KafkaReader
 from streamlearn.connectors.kafka_sinks import KafkaOutlet, KafkaPredictions
 from streamlearn.connectors.local_broker import LocalBroker
 from streamlearn.contracts import Assigned
-from streamlearn.errors import BrokerUnavailable, LocalBrokerError
+from streamlearn.errors import BrokerUnavailable
 from streamlearn.events import TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 DEADLINE_SECONDS = 60.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path, without_kafka) -> Iterator[LocalBroker]:  # type: ignore[no-untyped-def]
-    """A broker of its own, that may be stopped and started."""
-    broker = LocalBroker(data=tmp_path / "broker", heap_megabytes=384)
-    try:
-        broker.start()
-    except LocalBrokerError as error:
-        without_kafka(str(error))
-    yield broker
-    broker.stop()
 
 
 def test_an_outage_is_waited_for(broker: LocalBroker, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,25 +26,13 @@ from streamlearn.connectors.kafka_outbox_settings import OutboxSettings
 from streamlearn.connectors.kafka_outboxes import make_outbox
 from streamlearn.connectors.local_broker import LocalBroker
 from streamlearn.emission import Emission
-from streamlearn.errors import Fenced, LocalBrokerError
+from streamlearn.errors import Fenced
 from streamlearn.events import TopicPartition
 
 pytestmark = pytest.mark.kafka
 
 OPEN_SECONDS = 20.0
 FLUSH_SECONDS = 20.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path, without_kafka: Callable[[str], None]) -> Iterator[LocalBroker]:
-    """A broker of its own, that may be stopped and started."""
-    broker = LocalBroker(data=tmp_path / "broker", heap_megabytes=384)
-    try:
-        broker.start()
-    except LocalBrokerError as error:
-        without_kafka(str(error))
-    yield broker
-    broker.stop()
 
 
 @pytest.mark.slow

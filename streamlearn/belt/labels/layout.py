@@ -28,6 +28,7 @@ _SHARES = 2  # classes that are reckoned with where they are not known
 SHARE = "share"
 CLOCK = "clock_us"
 FEATURES = ("numeric", "missing", "category")
+SAID = ("version", "said")
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -77,14 +78,15 @@ class Layout:
         rows = 1 << max(0, (SEGMENT_BYTES // self.row_bytes).bit_length() - 1)
         return min(max(rows, SEGMENT_ROWS_MIN), SEGMENT_ROWS_MAX)
 
-    def empty(self, rows: int) -> Columns:
-        """Return columns for so many events; ``share`` has no class yet."""
-        columns = {
-            name: np.zeros(rows if name == CLOCK else (rows, width), dtype)
+    def empty(self, rows: int, names: Collection[str] | None = None) -> Columns:
+        """Return columns for so many events, or those of these names; ``share`` has no class yet."""
+        return {
+            name: np.empty((rows, self.learners, 0))
+            if name == SHARE
+            else np.zeros(rows if name == CLOCK else (rows, width), dtype)
             for name, (dtype, width) in self.widths().items()
-            if name != SHARE
+            if names is None or name in names
         }
-        return columns if self.is_regression else {**columns, SHARE: np.empty((rows, self.learners, 0))}
 
 
 def trimmed_shares(share_NLW: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -152,7 +154,7 @@ def gathered(
     for columns, taken, placed in sources:
         if len(taken) == rows and (np.diff(placed) == 1).all():
             return {name: columns[name].take(taken, axis=0) for name in names}
-        together = together or {name: each for name, each in layout.empty(rows).items() if name in names}
+        together = together or layout.empty(rows, names)
         for name in names:
             column = columns[name]
             if name == SHARE:
@@ -160,7 +162,7 @@ def gathered(
                 together[name][placed, :, : column.shape[2]] = column[taken]
             else:
                 together[name][placed] = column[taken]
-    return together or {name: each for name, each in layout.empty(rows).items() if name in names}
+    return together or layout.empty(rows, names)
 
 
 def widened_shares(share_NLW: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from streamlearn.belt.guard import GuardedShard
 from streamlearn.belt.labels import plan_kernels as kernels
 from streamlearn.belt.labels.join import LabelJoin, Portion, Taken
-from streamlearn.belt.labels.layout import FEATURES, SHARE, Columns
+from streamlearn.belt.labels.layout import FEATURES, SAID, SHARE, Columns
 from streamlearn.belt.rejecting import rejected
 from streamlearn.belt.shard import (
     EVENTS_LEARNED,
@@ -64,8 +64,6 @@ PLANNED = {
     kernels.CORRECTION_LEARNED: "labels_correction_learned",
 }
 LABEL_COUNTERS = (EVENTS_READ, LABELS_READ, LABELS_REJECTED, *PLANNED.values())
-
-_CATEGORY, _SAID = ("category",), ("version", "said")
 
 
 class JoiningShard(GuardedShard):
@@ -246,7 +244,7 @@ class JoiningShard(GuardedShard):
         self, events: pa.RecordBatch, portion: Portion, judged: Int_B, portions: _Portions, watch: Stopwatch
     ) -> None:
         """Judge what was said when the events came, and look for drift in it."""
-        names = (*_CATEGORY, *_SAID) if self._task == "regression" else (*_CATEGORY, *_SAID, SHARE)
+        names = ("category", *SAID) if self._task == "regression" else ("category", *SAID, SHARE)
         columns = self._join.kept.gather(portion.row_O[judged], names)
         classes = self.parts.classes.classes
         target_J = portion.label_O[judged]
