@@ -42,7 +42,7 @@ QUICK_SUITES = ("speed", "compiled")
 ON_KAFKA = ("speed", "stages", "latency", "memory")
 TORCH_ROWS = 10_000_000
 TORCH_SECONDS_MAX = 3600.0
-FOLDER, QUICK_FOLDER = Path(__file__).parent, REPOSITORY / "build" / "bench"
+FOLDER, QUICK_FOLDER = Path(__file__).resolve().parent, REPOSITORY / "build" / "bench"
 PLOTS = REPOSITORY / "docs" / "plots"
 
 # The table is wide; where there is no terminal, rich would cut it to 80 columns.
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _leave)
     suites = options.only or (QUICK_SUITES if options.quick else SUITES)
-    output: Path = options.output or (QUICK_FOLDER if options.quick else FOLDER)
+    output: Path = (options.output or (QUICK_FOLDER if options.quick else FOLDER)).resolve()
     output.mkdir(parents=True, exist_ok=True)
     beside = surroundings(arguments, quick=options.quick)
 
