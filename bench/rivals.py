@@ -89,7 +89,8 @@ def raw(bootstrap_servers: str, topic: str, events: int) -> dict[str, Any]:
         raise KafkaException(first.error())
     began, done = time.perf_counter(), 1
     while done < events:
-        messages = consumer.consume(_CONSUME_EVENTS, _POLL_SECONDS)
+        # Asked for more than are left, it would wait out its time at the end.
+        messages = consumer.consume(min(_CONSUME_EVENTS, events - done), _POLL_SECONDS)
         for message in messages:
             if message.error() is not None:
                 raise KafkaException(message.error())
