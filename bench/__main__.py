@@ -42,7 +42,7 @@ QUICK_SUITES = ("speed", "compiled")
 ON_KAFKA = ("speed", "stages", "latency", "memory")
 TORCH_ROWS = 10_000_000
 TORCH_SECONDS_MAX = 3600.0
-FOLDER, QUICK_FOLDER = Path(__file__).resolve().parent, REPOSITORY / "build" / "bench"
+FOLDER, QUICK_FOLDER = REPOSITORY / "bench", REPOSITORY / "build" / "bench"
 PLOTS = REPOSITORY / "docs" / "plots"
 
 # The table is wide; where there is no terminal, rich would cut it to 80 columns.

@@ -20,11 +20,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
 
 from bench import workload
 from bench.harness import Contender, Record, Target, compare, results_table, run_program, take_turns
+from bench.rivals import read_away
 from streamlearn.config import KafkaSource
 from streamlearn.connectors.admin import delete_topic
 from streamlearn.connectors.kafka_reader import KafkaReader
@@ -94,13 +95,7 @@ def _bare(name: str, bootstrap_servers: str, events: int) -> dict[str, float]:
     consumer.list_topics(TOPIC, timeout=CONNECT_SECONDS)
     began, began_cpu = time.perf_counter(), time.process_time()
     consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(workload.PARTITIONS)])
-    done = 0
-    while done < events:
-        messages = consumer.consume(POLL_EVENTS, POLL_SECONDS)
-        for message in messages:
-            if message.error() is not None:
-                raise KafkaException(message.error())
-        done += len(messages)
+    read_away(consumer, events)
     figures = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - began_cpu}
     consumer.close()
     return figures
