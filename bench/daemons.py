@@ -90,29 +90,29 @@ def _toml(value: Any) -> str:
 
 
 def run_to_end(stream: Stream, bootstrap_servers: str, events: int) -> dict[str, Any]:
-    """Run a daemon to the ends of its topic and return its summary, ``wall_seconds`` and ``steady_seconds`` beside it.
-
-    Steady is from when the first of its shards is open, before it has asked for an event. Raises ContenderFailed, also where it learned another number of events.
-    """
+    """Run a daemon to the ends of its topic and return its summary, as ``run_config``, and ``wall_seconds``."""
     with TemporaryDirectory(prefix="bench-daemon-") as name:
         config = stream.write(Path(name), bootstrap_servers)
-        log = Path(name) / "daemon.log"
         began = time.perf_counter()
-        summary = run_config(config, events, log=log)
-        wall_seconds = time.perf_counter() - began
-        start_seconds = _seconds_between(log, "started", "shard_opened")
-    return {**summary, "wall_seconds": wall_seconds, "steady_seconds": summary["seconds"] - start_seconds}
+        summary = run_config(config, events)
+        return {**summary, "wall_seconds": time.perf_counter() - began}
 
 
 def run_config(
     config: Path, events: int, *options: str, log: Path | None = None, seconds_max: float = SECONDS_MAX
 ) -> dict[str, Any]:
-    """Run a daemon to the end of its events; return its summary. Raises ContenderFailed, also where it learned another number of events."""
+    """Run a daemon to the end of its events; return its summary and ``steady_seconds``.
+
+    Steady is from when the first of its shards is open, before it has asked for an event. Its log is left beside the
+    config, unless ``log`` says where. Raises ContenderFailed, also where it learned another number of events.
+    """
+    log = log or config.with_suffix(".log")
     command = ["-m", "streamlearn", "run", str(config), "--until-end", "--json", *options]
     summary: dict[str, Any] = run_program(command, seconds_max=seconds_max, log=log)
     if summary["events_learned"] != events:
         raise ContenderFailed(f"it learned {summary['events_learned']} of {events} events: {summary}")
-    return summary
+    start_seconds = _seconds_between(log, "started", "shard_opened")
+    return {**summary, "steady_seconds": summary["seconds"] - start_seconds}
 
 
 def logged(log: Path) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from streamlearn.belt.evaluate import Evaluator, errors_of
 from streamlearn.belt.features import FeatureBuilder
 from streamlearn.belt.shard import Outcome
 from streamlearn.config import Drift, Event, Task
-from streamlearn.events import Examples, Features, Predictions, event_schema
+from streamlearn.events import NUMERIC, Examples, Features, Predictions, event_schema, numeric_column
 from streamlearn.learners.baseline import baselines
 from streamlearn.telemetry import Telemetry
 
@@ -97,9 +97,11 @@ def world_of(task: Task) -> World:
         "label": label,
         "reason": pa.array(np.zeros(EVENTS, np.uint8)),
     }
-    for index, name in enumerate(names):
+    read_BF = numeric_BF.copy()
+    for index in range(FEATURES):
         missing_B = random.random(EVENTS) < (MISSING_SHARE if index == 0 else 0.0)
-        columns[f"numeric/{name}"] = pa.array(numeric_BF[:, index], mask=missing_B)
+        read_BF[missing_B, index] = np.nan
+    columns[NUMERIC] = numeric_column(read_BF)
     for name in categorical:
         codes_B = random.integers(0, 12, EVENTS)
         columns[f"categorical/{name}"] = pa.array([f"value {code}" for code in codes_B], pa.large_string())

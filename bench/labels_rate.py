@@ -2,9 +2,10 @@
 
     python -m bench.labels_rate [--quick]
 
-Local files: what both are slowed down by is then the belt. The events are those of the other benchmarks, with
-an id and a time each; the labels lie in a file of their own, or in the events. Each event is learned once in both, so
-the accuracies are of the same labels, learned by a model that is a minute behind in one of them.
+Local files: what both are slowed down by is then the belt. Rates are of what comes after the start. The events are
+those of the other benchmarks, with an id and a time each; the labels lie in a file of their own, or in the events.
+Each event is learned once in both, so the accuracies are of the same labels, learned by a model that is a minute
+behind in one of them.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def _contender(
                 encoding="utf-8",
             )
             summary = daemons.run_config(config, count)
-        return {name: count / summary["seconds"]}
+        return {name: count / summary["steady_seconds"]}
 
     return Contender((name,), take_turn)
 
