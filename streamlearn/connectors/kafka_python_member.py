@@ -50,6 +50,7 @@ class KafkaPythonMember(NoticedMember):
         super().__init__()
         self._arguments = member_arguments(source)
         self._topics = list(source.topics)
+        self._commits_unanswered = 0
         session_seconds = self._arguments.get("session_timeout_ms", SESSION_MS) / 1000
         self._revoke_budget_seconds = min(source.revoke_budget_seconds, session_seconds / 2)
         self._thread = threading.Thread(target=self._run, name="kafka-member", daemon=True)
@@ -95,6 +96,7 @@ class KafkaPythonMember(NoticedMember):
         self._connected = False
 
     def _be_member(self, consumer: KafkaConsumer) -> None:
+        self._commits_unanswered = 0  # those of a consumer before this one are never answered
         # Before it joins: who leads the group deals out what its own metadata holds, and kafka-python looks again after
         # minutes. Without this, the partitions of a topic that it had not heard of yet were given to nobody.
         self._probe(consumer)
@@ -115,7 +117,13 @@ class KafkaPythonMember(NoticedMember):
             if now >= probe_at:
                 self._probe(consumer)
                 probe_at = time.monotonic() + PROBE_SECONDS
-        self._commit_what_is_due(consumer)
+        # Closing throws away what has not been sent yet, and during a rebalance the group refuses what is sent.
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self._connected and time.monotonic() < deadline:
+            self._commit_what_is_due(consumer)
+            if not self._commits_unanswered and not self._notices.commits_left:
+                break
+            consumer.poll(timeout_ms=int(POLL_SECONDS * 1000), max_records=1)
 
     def _probe(self, consumer: KafkaConsumer) -> None:
         """Ask something small, to know whether a broker answers. kafka-python does not tell otherwise."""
@@ -141,9 +149,11 @@ class KafkaPythonMember(NoticedMember):
         if due:
 
             def on_answer(_offsets: object, answer: object) -> None:
+                self._commits_unanswered -= 1
                 if isinstance(answer, Exception):
                     self._notices.commit_refused(due)
 
+            self._commits_unanswered += 1
             consumer.commit_async(
                 {KafkaTopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in due.items()},
                 callback=on_answer,

@@ -46,6 +46,11 @@ class Notices:
         """Whether the member is leaving: nothing is waited for any more."""
         return self._closing
 
+    @property
+    def commits_left(self) -> bool:
+        """Whether offsets are left to commit, now or later."""
+        return bool(self._to_commit)
+
     def close(self) -> None:
         """Note that the member is leaving, and end what waits for the belt."""
         with self._changed:
@@ -120,9 +125,8 @@ class Notices:
         """Count a refused commit, and leave it to be tried again where the belt left nothing newer."""
         with self._changed:
             self.commits_failed += 1
-            if not self._closing:
-                self._to_commit = {**refused, **self._to_commit}
-                self._commit_not_before = time.monotonic() + COMMIT_RETRY_SECONDS
+            self._to_commit = {**refused, **self._to_commit}
+            self._commit_not_before = time.monotonic() + COMMIT_RETRY_SECONDS
 
 
 class NoticedMember:
