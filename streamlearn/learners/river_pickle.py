@@ -18,6 +18,7 @@ from __future__ import annotations
 import copyreg
 import gc
 import io
+import itertools
 import pickle
 import random
 from collections.abc import Callable
@@ -31,6 +32,8 @@ _ABSENT = ("__getattr__", "__getnewargs__", "__getnewargs_ex__")
 # Ten trials find the order of 40 words, 60 that of 200. A set of thousands may outlast these, and then
 # comes back with its members in another order, as from an ordinary pickle.
 _TRIALS = 1000
+
+SMALL_MAX, SMALL_TABLE = 4, 8  # members that fit a new set's table, and its places
 
 # Written as an opcode, not as a name, where the function is called so.
 _new: Callable[..., Any] = copyreg.__newobj__  # type: ignore[attr-defined]
@@ -109,6 +112,12 @@ def insertion_order(values: set[Any]) -> list[Any]:
     True
     """
     wanted = list(values)
+    if len(wanted) <= SMALL_MAX and len({hash(value) % SMALL_TABLE for value in wanted}) < len(wanted):
+        seen = _places(values)
+        for came in itertools.permutations(wanted):
+            inserted = set(came)
+            if list(inserted) == wanted and _places(inserted) == seen:
+                return list(came)
     order, wrong = wanted, _misplaced(wanted, wanted)
     draw = random.Random(0)
     for trial_number in range(1, _TRIALS):
@@ -125,6 +134,29 @@ def insertion_order(values: set[Any]) -> list[Any]:
         if len(wrong_then) <= len(wrong):
             order, wrong = trial, wrong_then
     return wanted
+
+
+class _Probe:
+    """A member that wants one place of a small table, then another one, and is equal to no other."""
+
+    def __init__(self, hash_: int) -> None:
+        self._hash = hash_
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+# Whoever finds its place taken goes on by the bits of its hash from the sixth on.
+_PROBES = [_Probe(place | second << 5) for place in range(SMALL_TABLE) for second in range(4)]
+
+
+def _places(values: set[Any]) -> list[list[int]]:
+    """Return what tells where the members of a small set are: how it would be iterated with each of a few more.
+
+    Two orders of insertion may have the members iterated alike and leave them in other places. Who comes next then
+    finds another place free.
+    """
+    return [list(map(id, values | {probe})) for probe in _PROBES]
 
 
 def _misplaced(order: list[Any], wanted: list[Any]) -> list[Any]:

@@ -39,6 +39,7 @@ from river import (
 
 from streamlearn.checkpoints.structure import structure_digest
 from streamlearn.checkpoints.unpickle import loads
+from streamlearn.learners.river_pickle import RiverPickler
 
 EVENTS_BEFORE, EVENTS_AFTER = 250, 200
 
@@ -226,7 +227,7 @@ def digest(model: Any) -> str:
 def test_replay_equals_run_with_a_checkpoint_in_the_middle(name: str) -> None:
     task, _ = MODELS[name]
     through = learned(name, EVENTS_BEFORE)
-    restored = loads(pickle.dumps(through, protocol=5))
+    restored = loads(RiverPickler().dumps(through))
     assert type(restored) is type(through)
     assert digest(restored) == digest(through)
 

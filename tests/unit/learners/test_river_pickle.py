@@ -106,21 +106,39 @@ def words(count: int, seed: int) -> set[str]:
 
 @pytest.mark.parametrize("count", [2, 3, 4, 6, 12, 40])
 def test_replay_equals_run_a_set_keeps_its_order(count: int) -> None:
-    """Two words in twenty sets, three in six: an ordinary pickle brings them back in another order."""
-    changed = kept = 0
-    for seed in range(100):
+    """Of two words one set in sixteen comes back from an ordinary pickle in another order, of three one in six.
+
+    Which ones those are, the seed of the process's hashes decides. So as many are drawn as it takes to meet one:
+    among a hundred sets of two words there is none once in six hundred runs, among a thousand never.
+    """
+    changed, seed = False, 0
+    while seed < 100 or not changed:
+        assert seed < 1000, "an ordinary pickle kept the order of every set: nothing was shown"
         model = multiclass.OneVsOneClassifier(linear_model.LogisticRegression())
         for word in sorted(words(count, seed)):
             model.classes.add(word)
         order = list(model.classes)
-        changed += list(pickle.loads(pickle.dumps(model)).classes) != order
+        changed |= list(pickle.loads(pickle.dumps(model)).classes) != order
         back = model
         for _ in range(3):  # and keeps it, restart after restart
             back = pickle.loads(RiverPickler().dumps(back))
         assert type(back.classes) is set
-        kept += list(back.classes) == order
-    assert kept == 100
-    assert changed > 0
+        assert list(back.classes) == order
+        seed += 1
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_small_set_goes_on_growing_as_if_never_restarted(count: int) -> None:
+    """Where two want one place, it shows only with the next one who of them has it."""
+    draw = random.Random(count)
+    for seed in range(1000):
+        model = linear_model.LogisticRegression()
+        model.keys = words(count, seed)
+        back = pickle.loads(RiverPickler().dumps(model))
+        following = "".join(draw.choices("abcdefghij", k=8))
+        model.keys.add(following)
+        back.keys.add(following)
+        assert list(back.keys) == list(model.keys)
 
 
 def test_a_set_that_two_share_stays_shared() -> None:
