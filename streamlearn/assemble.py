@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, assert_never
 
@@ -99,7 +100,7 @@ def assemble(
             config.source.chosen.buffer_bytes_max,
         ),
         identify=lambda _reader: identify(),
-        new_shard=shard_factory(config, store.segments),
+        new_shard=shard_factory(config, store.segments, _sealing(config)),
         store=store,
         writer=CheckpointWriter(store),
         open_outbox=outlets.open_outbox,
@@ -112,6 +113,11 @@ def assemble(
         give_up=give_up,
     )
     return Belt(config, parts, until_end=until_end)
+
+
+def _sealing(config: Config) -> Executor | None:
+    """Return where segments are written; it ends with the belt."""
+    return None if config.labels is None else ThreadPoolExecutor(1, thread_name_prefix="segments")
 
 
 def make_decoder(config: Config) -> JsonDecoder | ArrowDecoder | TopicDecoder:
@@ -131,11 +137,14 @@ def make_decoder(config: Config) -> JsonDecoder | ArrowDecoder | TopicDecoder:
 
 
 def shard_factory(
-    config: Config, segments: Callable[[str], Segments] = lambda _shard: UnsavedSegments()
+    config: Config,
+    segments: Callable[[str], Segments] = lambda _shard: UnsavedSegments(),
+    background: Executor | None = None,
 ) -> Callable[[str, Mapping[TopicPartition, int]], Shard]:
     """Return what makes a new shard of this config, given its name and where its partitions begin.
 
-    ``segments`` keeps what waits for its labels; by default, for as long as the process lives.
+    ``segments`` keeps what waits for its labels, by default for as long as the process lives; ``background`` is
+    where they are written, by default the shard's own thread.
     """
     learned_under = learning_config(config)
 
@@ -147,7 +156,7 @@ def shard_factory(
         classes, join = ClassIndex(config.event, task), None
         make: Callable[..., Shard] = GuardedShard
         if config.labels is not None:
-            classes, join = _join(config, config.labels, len(learners), segments(name))
+            classes, join = _join(config, config.labels, len(learners), segments(name), background)
             make = partial(SelfGuardedShard, label_topic=config.labels.topic)
         parts = ShardParts(
             classes=classes,
@@ -186,7 +195,9 @@ def make_judge(config: Config) -> Evaluator:
     return Evaluator(config.stream.task, config.evaluate.window_events, config.evaluate.fading_factor)
 
 
-def _join(config: Config, labels: Labels, learners: int, segments: Segments) -> tuple[ClassIndex, LabelJoin]:
+def _join(
+    config: Config, labels: Labels, learners: int, segments: Segments, background: Executor | None
+) -> tuple[ClassIndex, LabelJoin]:
     """Return the join of a new shard, and its classes, which know the label that an expired event gets."""
     task, event, default = config.stream.task, config.event, labels.default_label
     classes = ClassIndex(settled_by_default(event, task, labels), task)
@@ -194,7 +205,7 @@ def _join(config: Config, labels: Labels, learners: int, segments: Segments) -> 
     if default is not None:
         default_label = float(default if task == "regression" else classes.encode([token(default)])[0])
     layout = Layout(len(event.numeric), len(event.categorical), learners, task == "regression")
-    return classes, LabelJoin(labels, default_label, KeptEvents(layout, segments))
+    return classes, LabelJoin(labels, default_label, KeptEvents(layout, segments, background=background))
 
 
 def make_learner(model: AnyModel, config: Config) -> Learner:

@@ -5,6 +5,7 @@ Reports go to stdout (one JSON document under ``--json``), everything else to st
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from enum import StrEnum
@@ -113,12 +114,16 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the daemon: read, predict, judge, learn, checkpoint; until stopped, or to the end."""
-    from streamlearn.commands.run import run_stream
-
     config = _load(config_path, overrides)
     _fix_hash_seed(config.stream.seed)
-    summary = run_stream(config, until_end=until_end, log_format=log_format.value, verbose=verbose)
-    _report_summary(summary, as_json)
+    gc.disable()  # until the daemon runs: what is imported stays, and looking through it takes half a second
+    from streamlearn.commands.run import run_stream  # what is imported before is imported twice
+
+    try:
+        summary = run_stream(config, until_end=until_end, log_format=log_format.value, verbose=verbose)
+        _report_summary(summary, as_json)
+    finally:
+        gc.freeze()  # it all goes with the process; to look through it first takes longer than that
 
 
 @app.command(epilog="Example: streamlearn demo --events 50000 --rate 20000")
@@ -151,14 +156,16 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """A year of real flights through a Kafka broker into models that learn as they go."""
-    from streamlearn.demo.run import DemoOptions, config_text, run_demo
-
     if show_config:
+        from streamlearn.demo.run import config_text
+
         typer.echo(config_text(delayed_labels=delayed_labels), nl=False)
         return
     if source not in ("kafka", "files"):
         raise typer.BadParameter("is kafka or files", param_hint="--source")
     _fix_hash_seed(0)
+    from streamlearn.demo.run import DemoOptions, run_demo
+
     options = DemoOptions(
         events,
         rate,
@@ -194,11 +201,11 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Rebuild a shard from its events and the order journal, and compare it with its newest checkpoint."""
+    config = _load(config_path, overrides)
+    _fix_hash_seed(config.stream.seed)
     from streamlearn.commands.replay import print_replayed
     from streamlearn.replay import ReplayOptions
 
-    config = _load(config_path, overrides)
-    _fix_hash_seed(config.stream.seed)
     print_replayed(config, ReplayOptions(shard, to_version, into), as_json=as_json)
 
 

@@ -6,6 +6,7 @@ seconds; a second one ends at once, without a last checkpoint (the next start go
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -111,7 +112,8 @@ class Daemon:
                 )
                 try:
                     observer = Observer(self._config, belt, self._telemetry)
-                    self._turn(belt, observer)
+                    with _lasting_objects_set_aside():
+                        self._turn(belt, observer)
                     self._finish(belt, observer)
                     result = summary(self._config, belt, time.monotonic() - began)
                 finally:
@@ -172,6 +174,21 @@ class Daemon:
             yield
         finally:
             console.stop()
+
+
+@contextmanager
+def _lasting_objects_set_aside() -> Iterator[None]:
+    """Keep modules, kernels and parts, which live as long as the daemon, out of the garbage collector's sight.
+
+    A full collection looks through all of them otherwise: for 0.15 s (measured) nothing is predicted.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()  # the command line starts without
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -97,8 +97,15 @@ ROW = "row"
 LAST = "last"
 WHOLE = -1  # in place of a row: the message was rejected as a whole
 
-NUMERIC_PREFIX = "numeric/"
+# All numeric features are one column, a matrix row by row: what works on whole events finds each in a few cache lines,
+# and what cuts, joins and orders batches has one column to move, not one a feature.
+NUMERIC = "numeric"
+NUMERIC_PREFIX = "numeric/"  # where one of them has a name of its own
 CATEGORICAL_PREFIX = "categorical/"
+
+# Where batches of several partitions were merged, one column stands for those of the features, which lie as they were
+# read: it refers to the rows of a struct of them (a dictionary).
+REFERRED = "features"
 
 
 _RAW_OF_MANY = (
@@ -118,20 +125,20 @@ def event_schema(
     ``ROW`` and ``LAST`` follow.
 
     Columns after the raw ones: ``time_us`` (int64, microseconds since 1970 in UTC: event time, or the
-    record's timestamp where the contract names no time or the row is rejected); one float64 column a
-    numeric feature and one string column a categorical one (null: missing); ``label`` (float64 for
-    regression, else a JSON token such as ``true``, ``1`` or ``"AA"``; null: none); ``id`` (a JSON token;
-    null: none configured); ``reason`` (``Reason``) and ``detail`` (null where accepted).
-    All typed columns of a rejected row are null.
+    record's timestamp where the contract names no time or the row is rejected); where there are numeric
+    features, ``numeric`` with a float64 for each, in their order (NaN: missing; see ``numeric_matrix``); one string
+    column a categorical feature (null: missing); ``label`` (float64 for regression, else a JSON token such as
+    ``true``, ``1`` or ``"AA"``; null: none); ``id`` (a JSON token; null: none configured); ``reason`` (``Reason``)
+    and ``detail`` (null where accepted). All other typed columns of a rejected row are null or NaN.
 
     >>> event_schema(("distance",), ("carrier",), real_label=False).names[6:]
-    ['time_us', 'numeric/distance', 'categorical/carrier', 'label', 'id', 'reason', 'detail']
+    ['time_us', 'numeric', 'categorical/carrier', 'label', 'id', 'reason', 'detail']
     """
     return pa.schema(
         [
             *(_RAW_OF_MANY if many else RAW_SCHEMA),
             pa.field("time_us", pa.int64(), nullable=False),
-            *(pa.field(NUMERIC_PREFIX + name, pa.float64()) for name in numeric),
+            *([pa.field(NUMERIC, pa.list_(pa.float64(), len(numeric)), nullable=False)] if numeric else []),
             *(pa.field(CATEGORICAL_PREFIX + name, pa.large_string()) for name in categorical),
             pa.field("label", pa.float64() if real_label else pa.large_string()),
             pa.field("id", pa.large_string()),
@@ -139,6 +146,38 @@ def event_schema(
             pa.field("detail", pa.large_string()),
         ]
     )
+
+
+def numeric_column(numeric_BF: Float_BF) -> pa.FixedSizeListArray:
+    """Return a matrix as the ``numeric`` column of an event batch; of one that is C-contiguous without a copy.
+
+    >>> numeric_column(np.array([[1.0, np.nan], [2.0, 3.0]])).to_pylist()
+    [[1.0, nan], [2.0, 3.0]]
+    """
+    return pa.FixedSizeListArray.from_arrays(pa.array(numeric_BF.reshape(-1)), numeric_BF.shape[1])
+
+
+def absent(field: pa.Field, rows: int) -> pa.Array:
+    """Return the column of an event batch where none of these rows has a value.
+
+    >>> absent(pa.field(NUMERIC, pa.list_(pa.float64(), 1)), 2).to_pylist()
+    [[nan], [nan]]
+    """
+    if field.name == NUMERIC:
+        return numeric_column(np.full((rows, field.type.list_size), np.nan))
+    return pa.nulls(rows, field.type)
+
+
+def numeric_matrix(column: pa.FixedSizeListArray) -> Float_BF:
+    """Return the ``numeric`` column of an event batch as a matrix, C-contiguous, read-only, without a copy.
+
+    >>> numeric_matrix(numeric_column(np.array([[1.0, np.nan], [2.0, 3.0]])).slice(1)).tolist()
+    [[2.0, 3.0]]
+    """
+    numbers, width = column.values, column.type.list_size  # of the whole column, also where this is a slice
+    assert not numbers.null_count, "a missing number is NaN"
+    start, stop = (numbers.offset + width * row for row in (column.offset, column.offset + len(column)))
+    return np.frombuffer(numbers.buffers()[1], np.float64)[start:stop].reshape(-1, width)
 
 
 # What a missing categorical is called: a category of its own, which no JSON document can spell by accident.
@@ -195,6 +234,9 @@ class Examples:
     ``undone_B`` says where the same event was learned before, with another class than its own: the index of that
     class (NO_LABEL: of no such event; None: there is none in the batch). Such an example is learned with the weight
     that undoes this in expectation (docs/labels.md). Only learners that were checked for it are given any.
+
+    ``asked_B`` says of which events the prediction will be looked at (None: of all). Of the others a learner may say
+    nothing, or anything, if that is cheaper; what it learns depends on it in nothing.
     """
 
     features: Features
@@ -202,6 +244,7 @@ class Examples:
     labelled_B: Bool_B
     classes: tuple[Label, ...]
     undone_B: Code_B | None = None
+    asked_B: Bool_B | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -214,6 +257,7 @@ class Examples:
             self.labelled_B[start:stop],
             self.classes,
             None if self.undone_B is None else self.undone_B[start:stop],
+            None if self.asked_B is None else self.asked_B[start:stop],
         )
 
 
@@ -236,5 +280,6 @@ class Predictions:
 
     def rows(self, row_B: Bool_B) -> Predictions:
         """Return what was said of these events."""
+        rows = np.flatnonzero(row_B)  # once, and not for each column
         columns = (self.version_B, self.class_B, self.probability_BC, self.value_B)
-        return Predictions(*(None if column is None else column[row_B] for column in columns))  # type: ignore[arg-type]
+        return Predictions(*(None if column is None else column.take(rows, axis=0) for column in columns))  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from pickle import UnpicklingError
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+from numba import extending
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
 from streamlearn.environment import Environment
@@ -52,6 +53,12 @@ def inlined(function: Callable[_Parameters, _Returned]) -> Callable[_Parameters,
     LLVM by itself leaves such functions apart, and passing their arguments takes longer than they do.
     """
     return _compiled(function, {"inline": "always"})
+
+
+def intrinsic(define: Callable[..., Any]) -> Any:
+    """Have kernels call what ``define`` generates: Numba's own, whose type does not know that they call it without the
+    context."""
+    return extending.intrinsic(define)
 
 
 def uncounted(function: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:

@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, register_model
+from numba.extending import lower_builtin, register_model
+
+from streamlearn.native import intrinsic
 
 LANES: Final = 4
 
 _LANES = ir.VectorType(ir.DoubleType(), LANES)
 _ALIGNED = 8  # arrays begin where they like
-
-# Numba's own type of it does not know that kernels call it without the context.
-_intrinsic = cast("Callable[[Callable[..., Any]], Any]", intrinsic)
 
 
 class _Lanes(types.Type):
@@ -75,7 +74,7 @@ def _place_of(context: Any, builder: Any, array_type: Any, array: Any, place: An
     return builder.bitcast(at, _LANES.as_pointer()) if kind == _lanes else at
 
 
-@_intrinsic
+@intrinsic
 def lanes(_context: Any, _value: Any) -> Any:
     """Return lanes that all hold ``value``."""
 
@@ -88,7 +87,7 @@ def lanes(_context: Any, _value: Any) -> Any:
     return _lanes(types.float64), generate
 
 
-@_intrinsic
+@intrinsic
 def load(_context: Any, array: Any, _place: Any, of: Any) -> Any:
     """Return what stands in a C-contiguous array of float64 at ``place``: of the type of ``of``."""
 
@@ -100,7 +99,7 @@ def load(_context: Any, array: Any, _place: Any, of: Any) -> Any:
     return of(array, types.int64, of), generate
 
 
-@_intrinsic
+@intrinsic
 def store(_context: Any, array: Any, _place: Any, value: Any) -> Any:
     """Write ``value`` into a C-contiguous array of float64, from ``place`` on."""
 
@@ -112,7 +111,7 @@ def store(_context: Any, array: Any, _place: Any, value: Any) -> Any:
     return types.void(array, types.int64, value), generate
 
 
-@_intrinsic
+@intrinsic
 def root_of(_context: Any, x: Any) -> Any:
     """Return the square root."""
 
@@ -127,7 +126,7 @@ def root_of(_context: Any, x: Any) -> Any:
     return x(x), generate
 
 
-@_intrinsic
+@intrinsic
 def zero_where_zero(_context: Any, x: Any, _other: Any) -> Any:
     """Return ``other``, or 0 where ``x`` is 0. What is no number is not 0."""
 

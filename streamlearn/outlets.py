@@ -46,9 +46,15 @@ def make_journal(config: Config) -> Callable[[str, Offsets], Sequence[Offsets]]:
     if kafka is None or not config.keeps_journal:
         return lambda _shard, _after: ()
     from streamlearn.connectors.kafka_journal import journal_topic, read_cuts
+    from streamlearn.connectors.kafka_outbox_settings import transactional_id
 
-    topic = journal_topic(config.stream.name)
-    return lambda shard, after: read_cuts(kafka, topic, shard, after, JOURNAL_SECONDS)
+    stream = config.stream.name
+    topic = journal_topic(stream)
+
+    def cuts_of(shard: str, after: Offsets) -> Sequence[Offsets]:
+        return read_cuts(kafka, topic, transactional_id(kafka, stream, shard), after, JOURNAL_SECONDS)
+
+    return cuts_of
 
 
 def _transactions(

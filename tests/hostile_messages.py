@@ -71,7 +71,7 @@ def fitting_value(key: str, chance: random.Random) -> str:
         case "u" | "nested" | "xx":
             return chance.choice(NESTED[:7])
     return chance.choice(
-        ["null", "true", some_number(chance), repr(chance.gauss(0, 10)), repr(chance.random())]
+        ["null", "true", "-0.0", some_number(chance), repr(chance.gauss(0, 10)), repr(chance.random())]
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from label_oracle import Row, Rules
+from numbers_for_tests import together
 
 from streamlearn.assemble import shard_factory
 from streamlearn.belt.evaluate import Evaluator
@@ -231,8 +232,8 @@ def batch(rows: Sequence[Row]) -> pa.RecordBatch:
             if row.is_label:
                 values["label"] = str(row.label).lower()
             else:
-                values |= {"numeric/number": float(place), "categorical/parity": f"p{place % 3}"}
+                values |= {"numeric": float(place), "categorical/parity": f"p{place % 3}"}
         offsets[row.is_label] += 1
         for name, value in values.items():
             columns[name][place] = value
-    return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
+    return pa.RecordBatch.from_pydict(columns | {"numeric": together([columns["numeric"]])}, schema=schema)

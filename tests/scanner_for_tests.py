@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numbers_for_tests import apart
 
 from streamlearn.belt.decode_exact import ExactDecoder, Rejected
 from streamlearn.belt.decode_fields import class_tokens, rules, time_scale
@@ -43,7 +44,8 @@ def exact_rows(
 ) -> list[dict[str, Any]]:
     """Return what the exact route says; the record of row i has i times so many microseconds as its timestamp."""
     decoder = ExactDecoder(rules(event, task), event.message_bytes_max)
-    rows, names = [], [field.name for field in typed_of(event, task)]
+    nothing = pa.RecordBatch.from_pylist([], schema=pa.schema(typed_of(event, task)))
+    rows, names = [], apart(nothing, event.numeric).schema.names
     for i, message in enumerate(messages):
         row: dict[str, Any] = dict.fromkeys(names)
         row |= {"time_us": i * microseconds_apart, "reason": Reason.ACCEPTED.value}
@@ -65,7 +67,7 @@ def scan_rows_of(event: Event, task: Any, values: pa.LargeBinaryArray) -> tuple[
         batch.fill(doubtful, library.columns(values.take(pa.array(doubtful)), timestamps_us[doubtful]))
     rows = pa.RecordBatch.from_arrays(batch.columns(), schema=pa.schema(typed_of(event, task)))
     rows.validate(full=True)
-    return rows.to_pylist(), doubtful_B
+    return apart(rows, event.numeric).to_pylist(), doubtful_B
 
 
 def check_scan(event: Event, task: Any, messages: Messages, values: pa.Array | None = None) -> Bool_B:

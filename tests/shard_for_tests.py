@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+from numbers_for_tests import together
 
 from streamlearn.assemble import learning_config, shard_factory
 from streamlearn.belt.guard import GuardedShard, OnLearnerError
@@ -82,12 +83,18 @@ def batch(events: Sequence[dict[str, Any]], settings: Config, first: int = 0) ->
     columns["value"] = [json.dumps(each).encode() for each in events]
     columns["reason"] = [Reason.WRONG_TYPE if each else Reason.ACCEPTED for each in broken]
     columns["detail"] = ["a is text" if each else None for each in broken]
-    for column, name in (("numeric/a", "a"), ("numeric/b", "b"), ("categorical/c", "c"), ("label", "y")):
-        columns[column] = [None if bad else each[name] for each, bad in zip(events, broken, strict=True)]
+    found = {
+        name: [None if bad else each[name] for each, bad in zip(events, broken, strict=True)]
+        for name in "abcy"
+    }
+    columns |= {
+        "categorical/c": found["c"],
+        "label": found["y"],
+        "numeric": together([found["a"], found["b"]]),
+    }
     if task != "regression":
         columns["label"] = [None if y is None else json.dumps(y) for y in columns["label"]]
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return pa.RecordBatch.from_pydict(columns, schema=schema)
 
 
 def make(settings: Config, on_learner_error: OnLearnerError = "reject") -> GuardedShard:

@@ -82,8 +82,16 @@ class CheckpointWriter:
             self._thread.join()
 
     def _run(self) -> None:
-        while (submitted := self._submitted.get()) is not None:
-            self._written.put(self._write(*submitted))
+        while self._write_next():
+            pass
+
+    def _write_next(self) -> bool:
+        # A name of this function and not of the loop: what was written is not held until the next one comes.
+        submitted = self._submitted.get()
+        if submitted is None:
+            return False
+        self._written.put(self._write(*submitted))
+        return True
 
     def _write(self, state: ShardState, outbox: Flushable) -> Written:
         # Step 1. Everything that the events below next_offsets sent out is durable.

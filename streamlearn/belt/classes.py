@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from streamlearn.belt.classes_kernels import KnownTokens
 from streamlearn.config import Event, Task
 from streamlearn.contracts import Snapshot
 from streamlearn.events import NO_LABEL, TOO_MANY, Code_B, Label
@@ -43,6 +44,7 @@ class ClassIndex:
         self._index_of = {token(label): index for index, label in enumerate(self._classes)}
         if self._classes[:2] in ([False, True], [0, 1]) and not self._open:
             self._index_of |= {"false": 0, "true": 1, "0": 0, "1": 1}
+        self._known = KnownTokens(self._index_of)
 
     @property
     def classes(self) -> tuple[Label, ...]:
@@ -68,13 +70,16 @@ class ClassIndex:
         """Return the class index of each label token; ``NO_LABEL`` for null, ``TOO_MANY`` past the limit."""
         if not isinstance(labels, pa.Array):
             labels = pa.array(labels, pa.large_string())
+        codes_B: Code_B = np.empty(len(labels), np.int32)
+        if not labels.null_count and not self._form_open and self._known.codes(labels, codes_B):
+            return codes_B
         encoded = labels.dictionary_encode()
         index_of = [self._index(each) for each in encoded.dictionary.to_pylist()]
         codes = encoded.indices
         if codes.null_count:
             codes = codes.fill_null(len(index_of))
             index_of.append(NO_LABEL)
-        codes_B: Code_B = np.array(index_of, np.int32).take(codes.to_numpy())
+        np.array(index_of, np.int32).take(codes.to_numpy(), out=codes_B)
         return codes_B
 
     def _index(self, label: str) -> int:
@@ -90,6 +95,7 @@ class ClassIndex:
                 return TOO_MANY
             index = self._index_of[label] = len(self._classes)
             self._classes.append(msgspec.json.decode(label))
+            self._known = KnownTokens(self._index_of)
         return index
 
     def snapshot(self) -> Snapshot:

@@ -45,9 +45,9 @@ class JsonDecoder:
     ...      "key": [None, None], "value": [b'{"distance": 1400, "late": true}', b'{"distance": "far"}']},
     ...     schema=RAW_SCHEMA)
     >>> for row in decoder.decode(raw).to_pylist():
-    ...     print(row["offset"], row["numeric/distance"], row["label"], row["detail"])
-    7 1400.0 true None
-    8 None None distance must be a number or a boolean; found "far"
+    ...     print(row["offset"], row["numeric"], row["label"], row["detail"])
+    7 [1400.0] true None
+    8 [nan] None distance must be a number or a boolean; found "far"
     """
 
     def __init__(self, event: Event, task: Task) -> None:

@@ -23,7 +23,7 @@ from streamlearn.belt.decode_exact import Rejected
 from streamlearn.belt.decode_fields import rules
 from streamlearn.belt.messages.arrow import clipped, read_message
 from streamlearn.config import Event, Task
-from streamlearn.events import RAW_SCHEMA, WHOLE, Int_B, event_schema
+from streamlearn.events import RAW_SCHEMA, WHOLE, Int_B, absent, event_schema
 
 
 class ArrowDecoder:
@@ -45,10 +45,10 @@ class ArrowDecoder:
     ...     {"topic": [0, 0], "partition": [0, 0], "offset": [7, 8], "timestamp_ms": [1, 2],
     ...      "key": [None, None], "value": [message_of(batch), b"{}"]}, schema=RAW_SCHEMA)
     >>> for row in decoder.decode(raw).to_pylist():
-    ...     print(row["offset"], row["row"], row["numeric/distance"], row["label"], Reason(row["reason"]).label)
-    7 0 1400.0 true accepted
-    7 1 200.0 None accepted
-    8 -1 None None invalid_arrow
+    ...     print(row["offset"], row["row"], row["numeric"], row["label"], Reason(row["reason"]).label)
+    7 0 [1400.0] true accepted
+    7 1 [200.0] None accepted
+    8 -1 [nan] None invalid_arrow
     """
 
     engine: Literal["arrow"] = "arrow"
@@ -86,10 +86,7 @@ class ArrowDecoder:
             stop = start + (1 if isinstance(run, Rejected) else run.num_rows)
             pieces.append(self._columns(run, timestamps_us[start:stop]))
             start = stop
-        typed = [
-            pa.concat_arrays([piece[field.name] for piece in pieces]) if pieces else pa.array([], field.type)
-            for field in self._typed
-        ]
+        typed = [_concatenated([piece[field.name] for piece in pieces], field.type) for field in self._typed]
         of_row = pa.array(message_B)
         values = pa.DictionaryArray.from_arrays(pa.array(message_B.astype(np.int32)), raw.column("value"))
         places = [values if name == "value" else raw.column(name).take(of_row) for name in RAW_SCHEMA.names]
@@ -108,12 +105,18 @@ class ArrowDecoder:
     def _columns(self, run: pa.Table | Rejected, timestamps_us: Int_B) -> Columns:
         if not isinstance(run, Rejected):
             return typed_columns(run, self._rules, self._typed, timestamps_us)
-        nothing: Columns = {field.name: pa.nulls(1, field.type) for field in self._typed}
+        nothing: Columns = {field.name: absent(field, 1) for field in self._typed}
         return nothing | {
             "time_us": pa.array(timestamps_us),
             "reason": pa.array([run.reason], pa.uint8()),
             "detail": pa.array([clipped(run.detail)], pa.large_string()),
         }
+
+
+def _concatenated(pieces: list[pa.Array], kind: pa.DataType) -> pa.Array:
+    if len(pieces) == 1:
+        return pieces[0]
+    return pa.concat_arrays(pieces) if pieces else pa.array([], kind)
 
 
 def _runs(read: list[pa.RecordBatch | Rejected]) -> Iterator[pa.Table | Rejected]:

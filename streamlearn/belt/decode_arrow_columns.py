@@ -23,8 +23,9 @@ from streamlearn.belt.decode_fields import (
     Rule,
     text_token,
 )
+from streamlearn.belt.features_kernels import lay_side_by_side
 from streamlearn.belt.messages.arrow import clipped
-from streamlearn.events import Bool_B, Float_B, Int_B, Reason
+from streamlearn.events import NUMERIC, Bool_B, Float_B, Int_B, Reason, absent, numeric_column
 
 Columns = dict[str, pa.Array]
 
@@ -81,13 +82,15 @@ def typed_columns(
     count = table.num_rows
     reason_B = np.full(count, Reason.ACCEPTED, np.uint8)
     details: dict[int, str] = {}
-    columns: Columns = {field.name: pa.nulls(count, field.type) for field in typed}
+    columns: Columns = {field.name: absent(field, count) for field in typed if field.name != NUMERIC}
     columns["time_us"] = pa.array(timestamps_us)
+    numbers: dict[str, pa.Array] = {}
     types = {field.name: field.type for field in typed}
     for rule in ruled:
         found = _one(table, rule.field)
-        column, doubts = _read(rule, found, types[rule.column])
-        columns[rule.column] = column
+        is_number = rule.role == "number"
+        column, doubts = _read(rule, found, pa.float64() if is_number else types[rule.column])
+        (numbers if is_number else columns)[rule.column] = column
         if rule.missing is not None and found.null_count:
             is_null_B = found.is_null().to_numpy(zero_copy_only=False)
             doubts = (_Doubt(is_null_B, rule.missing, "there"), *doubts)
@@ -97,8 +100,15 @@ def typed_columns(
             for row in rows.tolist():
                 details[row] = clipped(f"{rule.field} must be {doubt.expected}; found {_shown(found[row])}")
     columns["reason"] = pa.array(reason_B)
+    numeric_BF = np.empty((count, len(numbers)))
+    number_FB = [column.to_numpy(zero_copy_only=False) for column in numbers.values()]
+    lay_side_by_side(np.array([each.ctypes.data for each in number_FB], np.int64), numeric_BF)
     if details:
-        _reject(columns, reason_B != Reason.ACCEPTED, details, timestamps_us)
+        rejected_B = reason_B != Reason.ACCEPTED
+        numeric_BF[rejected_B] = np.nan
+        _reject(columns, rejected_B, details, timestamps_us)
+    if numbers:
+        columns[NUMERIC] = numeric_column(numeric_BF)
     return columns
 
 

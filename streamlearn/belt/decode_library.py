@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from streamlearn.belt.decode_exact import NESTING_MAX, ExactDecoder, Rejected
 from streamlearn.belt.decode_fields import TEXT_BYTES_MAX, Refused, Rule
-from streamlearn.events import Bool_B, Int_B, Reason
+from streamlearn.events import NUMERIC, Bool_B, Float_B, Int_B, Reason, absent, numeric_column
 
 # Below this many messages the fixed cost of a column a field outweighs the exact route (measured).
 _EXACT_BELOW = 16
@@ -56,6 +56,7 @@ class LibraryDecoder:
         self._rules = ruled
         self._typed = typed
         self._types = {field.name: field.type for field in typed}
+        self._numbers = [rule.column for rule in ruled if rule.role == "number"]
         self._message_bytes_max = message_bytes_max
         self._exact = ExactDecoder(ruled, message_bytes_max)
         self._parser = _parser(ruled)
@@ -152,14 +153,21 @@ class LibraryDecoder:
             "time_us": pa.array(timestamps_us),
             "reason": pa.array(np.full(count, Reason.ACCEPTED, np.uint8)),
         }
+        numbers: dict[str, Float_B] = {}
         for rule in self._rules:
+            if rule.role == "number":
+                numbers[rule.column] = number_B = _numbers(fields[rule.field])
+                if rule.missing is not None:
+                    doubtful_B |= np.isnan(number_B)
+                continue
             column = _column(rule, fields[rule.field], self._types[rule.column], doubtful_B)
             if rule.missing is not None and column.null_count:
                 doubtful_B |= column.is_null().to_numpy(zero_copy_only=False)
             columns[rule.column] = column
+        if numbers:
+            columns[NUMERIC] = numeric_column(np.stack(list(numbers.values()), axis=1))
         return [
-            columns[field.name] if field.name in columns else pa.nulls(count, field.type)
-            for field in self._typed
+            columns[field.name] if field.name in columns else absent(field, count) for field in self._typed
         ]
 
     def _slow_columns(self, messages: Sequence[bytes | None], timestamps_us: Int_B) -> list[pa.Array]:
@@ -170,7 +178,14 @@ class LibraryDecoder:
             if isinstance(row, Rejected):
                 row = {"reason": row.reason, "detail": row.detail}
             rows.append({"time_us": timestamp_us, "reason": Reason.ACCEPTED, **row})
-        return [pa.array([row.get(field.name) for row in rows], field.type) for field in self._typed]
+        numbers = [[row.get(name) for name in self._numbers] for row in rows]
+        numeric_BF = np.array(numbers, np.float64).reshape(len(rows), len(self._numbers))
+        return [
+            numeric_column(numeric_BF)
+            if field.name == NUMERIC
+            else pa.array([row.get(field.name) for row in rows], field.type)
+            for field in self._typed
+        ]
 
 
 def _parser(ruled: tuple[Rule, ...]) -> msgspec.json.Decoder[Any] | None:
@@ -207,8 +222,7 @@ def _field_names(ruled: tuple[Rule, ...]) -> list[str]:
 def _column(rule: Rule, values: tuple[Any, ...], dtype: pa.DataType, doubtful_B: Bool_B) -> pa.Array:
     """Return one column; mark in ``doubtful_B`` the rows whose value the rule may refuse."""
     if dtype == pa.float64():
-        # JSON has no NaN, so it can stand for null on the way. The parser admitted nothing but numbers.
-        return pa.array(np.array(values, np.float64), from_pandas=True)
+        return pa.array(_numbers(values), from_pandas=True)
     if rule.role == "time":
         return pa.array(_by_distinct(values, rule.read, doubtful_B), dtype)
     kinds = set(map(type, values)) - {type(None)}
@@ -220,6 +234,11 @@ def _column(rule: Rule, values: tuple[Any, ...], dtype: pa.DataType, doubtful_B:
         column = _bounded(pa.array(tokens, dtype), doubtful_B)
         return pc.replace_with_mask(column, pc.equal(column, "null"), pa.scalar(None, dtype))
     return pa.array(_by_distinct(tokens, partial(_read_token, rule), doubtful_B), dtype)
+
+
+def _numbers(values: tuple[Any, ...]) -> Float_B:
+    """Return numbers, NaN where there is none: JSON has no NaN. The parser admitted nothing but numbers."""
+    return np.array(values, np.float64)
 
 
 def _read_token(rule: Rule, token: str) -> Any:

@@ -9,16 +9,14 @@ Shape letters: B events of a batch, of which J are judged; C classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.extending import intrinsic
 
 from streamlearn.events import Bool_B, Code_B, Float_B, Float_BC, Int_B
-from streamlearn.native import inlined, kernel
+from streamlearn.native import inlined, intrinsic, kernel
 
 # Class indices, or real targets.
 Target_B = Code_B | Float_B
@@ -32,9 +30,6 @@ _MANTISSA_BITS = 52
 # Of the series of artanh, from the 21st power down.
 _RECIPROCALS = tuple(1.0 / odd for odd in range(21, 0, -2))
 
-# Numba's own type of it does not know that kernels call it without the context.
-_intrinsic = cast("Callable[[Callable[..., Any]], Any]", intrinsic)
-
 
 def _reinterpret(numba_from: Any, llvm_to: Any, numba_to: Any) -> Any:
     """Return what takes the 64 bits of a number for a number of another type."""
@@ -45,7 +40,7 @@ def _reinterpret(numba_from: Any, llvm_to: Any, numba_to: Any) -> Any:
 
         return numba_to(numba_from), generate
 
-    return _intrinsic(reinterpret)
+    return intrinsic(reinterpret)
 
 
 _bits_of = _reinterpret(types.float64, ir.IntType(64), types.int64)

@@ -6,28 +6,23 @@ how events were batched (`replay_equals_run`), and an event's own value never fi
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 import pyarrow as pa
 
 from streamlearn.belt.features_kernels import fill_rows
+from streamlearn.belt.source_kernels import ALL_ROWS
 from streamlearn.config import Event
 from streamlearn.contracts import Snapshot
 from streamlearn.events import (
     CATEGORICAL_PREFIX,
     MISSING_CATEGORY,
-    NUMERIC_PREFIX,
+    NUMERIC,
+    REFERRED,
     Categorical,
     Features,
     Int_B,
+    numeric_matrix,
 )
-
-_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
-_capsule_pointer.restype = ctypes.c_void_p
-
-_ALL: Int_B = np.zeros(0, np.int64)
 
 
 class FeatureBuilder:
@@ -44,14 +39,12 @@ class FeatureBuilder:
         self._fill_with_mean = event.missing == "mean"
         self._sums_F = np.zeros(len(event.numeric))
         self._counts_F = np.zeros(len(event.numeric), np.int64)
-        self._schema = pa.schema([])  # of the last batch, and where in it the numeric features stand
-        self._children_F = np.zeros(0, np.int64)
 
     @property
     def numeric_names(self) -> tuple[str, ...]:
         return self._numeric
 
-    def build(self, events: pa.RecordBatch, row_B: Int_B = _ALL) -> Features:
+    def build(self, events: pa.RecordBatch, row_B: Int_B = ALL_ROWS) -> Features:
         """Return the features of accepted events, in their order, and take their values into the means.
 
         Parameters
@@ -59,33 +52,27 @@ class FeatureBuilder:
         row_B
             Which rows of the batch the events are; empty: all of them.
         """
-        if events.schema != self._schema:
-            self._find_columns(events.schema)
         shape = (len(row_B) or events.num_rows, len(self._numeric))
-        numeric_BF, missing_BF = np.empty(shape), np.empty(shape, np.bool_)
-        _, exported = events.__arrow_c_array__()
-        fill_rows(
-            _address(exported),
-            self._children_F,
-            row_B,
-            self._fill_with_mean,
-            self._sums_F,
-            self._counts_F,
-            numeric_BF,
-            missing_BF,
-        )
+        if REFERRED in events.schema.names:
+            events, row_B = _followed(events.column(REFERRED), row_B)
+        numeric_BF, missing_BF = np.empty(shape), np.zeros(shape, np.bool_)
+        if self._numeric:
+            matrix = numeric_matrix(events.column(NUMERIC))
+            fill_rows(
+                matrix.ctypes.data,
+                row_B,
+                self._fill_with_mean,
+                self._sums_F,
+                self._counts_F,
+                numeric_BF,
+                missing_BF,
+            )
         return Features(
             numeric_names=self._numeric,
             numeric_BF=numeric_BF,
             missing_BF=missing_BF,
             categorical=tuple(_encoded(name, events, row_B) for name in self._categorical),
         )
-
-    def _find_columns(self, schema: pa.Schema) -> None:
-        names = [NUMERIC_PREFIX + name for name in self._numeric]
-        assert all(schema.field(name).type == pa.float64() for name in names), "the decoder gives float64"
-        self._schema = schema
-        self._children_F = np.array([schema.get_field_index(name) for name in names], np.int64)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(arrays={"sums": self._sums_F.copy(), "counts": self._counts_F.copy()})
@@ -95,10 +82,12 @@ class FeatureBuilder:
         self._counts_F = np.array(snapshot.arrays["counts"])
 
 
-def _address(exported: object) -> int:
-    """Return the address of an ``ArrowArray``, which lives as long as the capsule that holds it."""
-    address: int = _capsule_pointer(exported, b"arrow_array")
-    return address
+def _followed(referred: pa.DictionaryArray, row_B: Int_B) -> tuple[pa.RecordBatch, Int_B]:
+    """Return the features that rows of a merged batch refer to, and where there those of these rows are."""
+    places_B: Int_B = referred.indices.to_numpy()
+    places_B = (places_B[row_B] if len(row_B) else places_B).astype(np.int64)
+    features = referred.dictionary if len(places_B) else referred.dictionary.slice(0, 0)
+    return pa.RecordBatch.from_struct_array(features), places_B
 
 
 def _encoded(name: str, events: pa.RecordBatch, row_B: Int_B) -> Categorical:

@@ -33,7 +33,7 @@ from streamlearn.belt.shard import Outcome, Shard, ShardParts
 from streamlearn.config import Task
 from streamlearn.contracts import ShardState, Snapshot
 from streamlearn.errors import LearnerError, LearnerOutOfMemory
-from streamlearn.events import Reason, TopicPartition
+from streamlearn.events import REFERRED, Reason, TopicPartition
 
 SHARE_OF_SAVING = 0.01  # of the time that learning takes
 REDO_SECONDS_MAX = 20.0  # of learning that may have to be done again; before the daemon is taken for dead
@@ -202,7 +202,7 @@ class GuardedShard(Shard):
         for outcome in outcomes:
             light = outcome.events.drop_columns(list(BYTES_COLUMNS))
             self._since.append(light)
-            self._since_bytes += light.nbytes
+            self._since_bytes += _nbytes(light)
         self._left_at = self._place
 
     def _forget_events(self) -> None:
@@ -231,3 +231,13 @@ class GuardedShard(Shard):
         # Step 3.
         if self._clock() - began > self._save_seconds:
             self.snapshot({})
+
+
+def _nbytes(events: pa.RecordBatch) -> int:
+    """Return the bytes of a batch; where it refers to the features of a larger one, its share of them."""
+    nbytes = int(events.nbytes)
+    if REFERRED in events.schema.names:
+        features = events.column(REFERRED).dictionary
+        share = events.num_rows / max(len(features), 1)
+        nbytes -= int((1 - share) * features.nbytes)
+    return nbytes

@@ -29,7 +29,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.1  # a poll blocks until something comes or this long; commands wait for it
 # What comes in dribs is gathered, since a portion costs a millisecond of Python whatever it holds. What ends a
 # silence is not held back.
-GATHER_SECONDS = 0.002  # from one small portion to the next
+GATHER_SECONDS = 0.005  # from one small portion to the next
 GATHER_EVENTS = 1024  # a portion of fewer is small
 
 

@@ -40,7 +40,8 @@ class Belt:
         self._merges = config.merges
         self._parts = parts
         self._until_end = until_end
-        self._events_max = min(FIRST_EVENTS, config.stream.micro_batch_events)
+        self._rows_max = config.micro_batch_rows
+        self._rows_fit = min(FIRST_EVENTS, self._rows_max)
         self.lanes: dict[str, Lane] = {}
         self.reading = Reading(parts, self.lanes, config.source.chosen.buffer_bytes_max, config.label_topic)
         self.upkeep = Upkeep(config.checkpoint, parts)
@@ -63,7 +64,7 @@ class Belt:
             self.holdings.find_way_on()
         moved = False
         for lane in list(self.lanes.values()) if self._may_move() else ():
-            events = lane.next(now, self._events_max)
+            events = lane.next(now, self._rows_fit)
             if events is not None:
                 self._move(lane, events, now)
                 moved = True
@@ -107,7 +108,9 @@ class Belt:
                 telemetry.stage_seconds(stage, seconds)
             telemetry.stage_seconds("emit", time.perf_counter() - emits_at)
         self.upkeep.moved(lane.shard.name, events.num_rows)
-        self._fit_batch(events.num_rows, time.perf_counter() - began)
+        # A batch of whole messages may have had no room for the next one and yet be smaller, or larger, than what fits.
+        is_full = events.num_rows >= self._rows_fit or lane.has_ready
+        self._fit_batch(events.num_rows, time.perf_counter() - began, is_full=is_full)
 
     def _emit(self, lane: Lane, outcome: Outcome, covered: Offsets) -> None:
         parts = self._parts
@@ -131,11 +134,11 @@ class Belt:
         for records in emission.predictions:
             parts.telemetry.predictions_sent(records.model, records.events)
 
-    def _fit_batch(self, events: int, seconds: float) -> None:
+    def _fit_batch(self, events: int, seconds: float, *, is_full: bool) -> None:
         """Size the next micro-batch by what this one took. Changes no result (`replay_equals_run`)."""
-        if events == self._events_max or seconds > STEP_SECONDS:
+        if is_full or seconds > STEP_SECONDS:
             fitting = int(events * STEP_SECONDS / max(seconds, 1e-6))
-            self._events_max = max(1, min(self._stream.micro_batch_events, fitting, self._events_max * 2))
+            self._rows_fit = max(1, min(self._rows_max, fitting, self._rows_fit * 2))
 
     @property
     def is_done(self) -> bool:

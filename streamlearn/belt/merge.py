@@ -13,8 +13,8 @@ have more without limit, for one that is caught up not at all, for one of which 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,17 +22,34 @@ import numpy as np
 import pyarrow as pa
 
 from streamlearn.belt.messages.ends import last_of_message
-from streamlearn.events import LAST, Int_B, Reason, TopicPartition
+from streamlearn.belt.messages.views import as_views
+from streamlearn.belt.source_kernels import ALL_ROWS, running_clock
+from streamlearn.events import CATEGORICAL_PREFIX, LAST, NUMERIC, REFERRED, Int_B, TopicPartition
 
 BEFORE_ALL_TIME_US = np.iinfo(np.int64).min
+LEFT_ROWS_MAX = 1024  # a batch of no more is kept whole for a few rows of it
 
 
 class _Waiting(NamedTuple):
-    """Events of one partition that came together."""
+    """Events of one partition that came together, perhaps with others'."""
 
     events: pa.RecordBatch
+    rows: Int_B | None  # which of these they are; None: all
     time_us_B: Int_B  # merge time of each
     row_bytes: float  # of each, on average
+
+    def part(self, places: slice) -> _Waiting:
+        """Return some that follow each other."""
+        time_us_B = self.time_us_B[places]
+        if self.rows is None:
+            return self._replace(events=self.events[places], time_us_B=time_us_B)
+        return self._replace(rows=self.rows[places], time_us_B=time_us_B)
+
+    def apart(self) -> _Waiting:
+        """Return them as a batch of their own."""
+        if self.rows is None:
+            return self
+        return self._replace(events=self.events.take(pa.array(self.rows)), rows=None)
 
 
 @dataclass(slots=True)
@@ -71,24 +88,35 @@ class TimeMerge:
         """Whether any event waits."""
         return any(lane.batches for lane in self._lanes.values())
 
-    def add(self, partition: TopicPartition, events: pa.RecordBatch, row_bytes: float = 0.0) -> None:
+    def add(
+        self,
+        partition: TopicPartition,
+        events: pa.RecordBatch,
+        row_bytes: float = 0.0,
+        rows: Int_B | None = None,
+    ) -> None:
         """Append events of one partition, in offset order. Rejected ones do not move its clock.
 
-        ``row_bytes``: what an event takes on average; it is summed up for ``waiting_bytes``, and nothing else.
+        Parameters
+        ----------
+        row_bytes
+            What an event takes on average; it is summed up for ``waiting_bytes``, and nothing else.
+        rows
+            Which rows of ``events`` they are, ascending; all by default. Messages are whole.
         """
         lane = self._lanes[partition]
-        if not events.num_rows:
+        count = events.num_rows if rows is None else len(rows)
+        if not count:
             return
         lane.caught_up = False
-        time_us = events.column("time_us").to_numpy()
-        accepted = events.column("reason").to_numpy() == Reason.ACCEPTED
-        running_us = np.maximum.accumulate(np.where(accepted, time_us, BEFORE_ALL_TIME_US))
-        merge_time_us = np.maximum(running_us, lane.tail_us)
+        time_us, reason_B = events.column("time_us").to_numpy(), events.column("reason").to_numpy()
+        merge_time_us = np.empty(count, np.int64)
+        running_clock(time_us, reason_B, ALL_ROWS if rows is None else rows, lane.tail_us, merge_time_us)
         if LAST in events.schema.names:
-            merge_time_us = merge_time_us[last_of_message(events)]
+            merge_time_us = merge_time_us[last_of_message(events, rows)]
         lane.tail_us = int(merge_time_us[-1])
-        lane.batches.append(_Waiting(events, merge_time_us, row_bytes))
-        lane.nbytes += row_bytes * events.num_rows
+        lane.batches.append(_Waiting(events, rows, merge_time_us, row_bytes))
+        lane.nbytes += row_bytes * count
 
     def caught_up(self, partitions: Iterable[TopicPartition]) -> None:
         """These have no more for now: until their next event the merge goes on without them."""
@@ -122,20 +150,29 @@ class TimeMerge:
         if events_each is not None:
             looked = [_look_ahead(lane, rank, events_each) for rank, lane in enumerate(self._lanes.values())]
             bound = min([bound, *filter(None, looked)])
-        pieces: list[pa.RecordBatch] = []
-        times: list[Int_B] = []
+        pieces: list[_Waiting] = []
         ranks: list[Int_B] = []
         for rank, lane in enumerate(self._lanes.values()):
-            for batch, time_us in _take_until(lane, _last_us(bound, rank)):
-                pieces.append(batch)
-                times.append(time_us)
-                ranks.append(np.full(len(time_us), rank))
+            for piece in _take_until(lane, _last_us(bound, rank)):
+                pieces.append(piece)
+                ranks.append(np.full(len(piece.time_us_B), rank))
         if not pieces:
             return None
+        self._part_from(pieces)
         if len(pieces) == 1:
-            return pieces[0]
-        order = np.lexsort((np.concatenate(ranks), np.concatenate(times)))  # stable: offset order stands
-        return _in_order(pa.concat_batches(pieces), order)
+            return pieces[0].apart().events
+        times = np.concatenate([piece.time_us_B for piece in pieces])
+        order = np.lexsort((np.concatenate(ranks), times))  # stable: offset order stands
+        events, places = _joined(pieces)
+        return _in_order(events, places[order])
+
+    def _part_from(self, pieces: Sequence[_Waiting]) -> None:
+        """Have what still waits not keep the large batches of these: nobody reckons with the bytes of the others."""
+        large = {id(piece.events) for piece in pieces if piece.events.num_rows > LEFT_ROWS_MAX}
+        for lane in self._lanes.values() if large else ():
+            for place, waiting in enumerate(lane.batches):
+                if id(waiting.events) in large:
+                    lane.batches[place] = waiting.apart()
 
     def _bound(self, now: float, known_more: frozenset[TopicPartition]) -> tuple[int, int]:
         """The largest (time, partition rank) that no event still to come can precede."""
@@ -160,33 +197,86 @@ def _last_us(bound: tuple[int, int], rank: int) -> int:
     return bound_us if rank <= bound_rank else bound_us - 1
 
 
+def _concatenated(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Join batches. Their messages, most of the bytes and asked for by few, stay where they are."""
+    place = batches[0].schema.get_field_index("value")
+    values = [batch.column(place) for batch in batches]
+    if pa.types.is_dictionary(values[0].type):  # Arrow would look for equal messages, byte by byte
+        dictionary = pa.concat_arrays([as_views(each.dictionary) for each in values])
+        starts = np.cumsum([0, *(len(each.dictionary) for each in values)])
+        shifted = [each.indices.to_numpy() + start for each, start in zip(values, starts[:-1], strict=True)]
+        message_B = np.concatenate(shifted).astype(np.int32)
+        value = pa.DictionaryArray.from_arrays(pa.array(message_B), dictionary)
+    else:
+        value = pa.concat_arrays([as_views(each) for each in values])
+    others = pa.concat_batches([batch.remove_column(place) for batch in batches])
+    return others.add_column(place, "value", value)
+
+
+def _joined(pieces: Sequence[_Waiting]) -> tuple[pa.RecordBatch, Int_B]:
+    """Return the events of all pieces in one batch, and where in it those of each are.
+
+    A batch of which several pieces are rows goes in once and whole, unless fewer than half of it are asked for.
+    """
+    asked: Counter[int] = Counter()  # rows, by batch
+    for piece in pieces:
+        asked[id(piece.events)] += len(piece.time_us_B)
+    batches: list[pa.RecordBatch] = []
+    begins: dict[int, int] = {}
+    places: list[Int_B] = []
+    total = 0
+    for each in pieces:
+        piece = each.apart() if 2 * asked[id(each.events)] < each.events.num_rows else each
+        begin = begins.get(id(each.events)) if piece.rows is not None else None
+        if begin is None:
+            begin = begins[id(piece.events)] = total
+            batches.append(piece.events)
+            total += piece.events.num_rows
+        places.append(begin + (np.arange(len(piece.time_us_B)) if piece.rows is None else piece.rows))
+    events = batches[0] if len(batches) == 1 else _concatenated(batches)
+    return events, np.concatenate(places)
+
+
 def _in_order(events: pa.RecordBatch, order: Int_B) -> pa.RecordBatch:
-    """Put events in order. Their messages, most of the bytes and asked for by few, are referred to and not moved."""
-    place = events.schema.get_field_index("value")
-    values = events.column(place)
-    if pa.types.is_dictionary(values.type):
-        return events.take(pa.array(order))
-    ordered = events.remove_column(place).take(pa.array(order))
-    referred = pa.DictionaryArray.from_arrays(pa.array(order, pa.int32()), values)
-    return ordered.add_column(place, "value", referred)
+    """Put events in order. Their messages and their features, most of the bytes, are referred to and not moved."""
+    places = pa.array(order, pa.int32())
+    columns = dict(zip(events.schema.names, events.columns, strict=True))
+    referred: dict[str, pa.Array] = {}
+    are_features = [name for name in columns if name == NUMERIC or name.startswith(CATEGORICAL_PREFIX)]
+    features = {name: columns.pop(name) for name in are_features}
+    if features:
+        referred[REFERRED] = pa.StructArray.from_arrays(list(features.values()), list(features))
+    if not pa.types.is_dictionary(columns["value"].type):
+        referred["value"] = columns.pop("value")
+    # What holds nothing but nulls is in order already; Arrow would look at each of them.
+    ordered = pa.RecordBatch.from_pydict(
+        {
+            name: column[: len(order)] if column.null_count == len(column) else column.take(places)
+            for name, column in columns.items()
+        }
+    )
+    for name, column in referred.items():
+        ordered = ordered.append_column(name, pa.DictionaryArray.from_arrays(places, column))
+    return ordered
 
 
 def _look_ahead(lane: _Lane, rank: int, events: int) -> tuple[int, int] | None:
     """The time and rank of the last event of the first batches that hold so many; ``None``: there are no more."""
-    for place, (_, time_us_B, _) in enumerate(lane.batches):
-        events -= len(time_us_B)
+    for place, waiting in enumerate(lane.batches):
+        events -= len(waiting.time_us_B)
         if events <= 0:
-            return None if place == len(lane.batches) - 1 else (int(time_us_B[-1]), rank)
+            return None if place == len(lane.batches) - 1 else (int(waiting.time_us_B[-1]), rank)
     return None
 
 
-def _take_until(lane: _Lane, last_us: int) -> Iterable[tuple[pa.RecordBatch, Int_B]]:
+def _take_until(lane: _Lane, last_us: int) -> Iterable[_Waiting]:
     """Cut off the front of a lane: every event whose merge time is at most ``last_us``."""
     while lane.batches and lane.batches[0].time_us_B[0] <= last_us:
-        events, time_us_B, row_bytes = lane.batches.popleft()
-        count = int(np.searchsorted(time_us_B, last_us, side="right"))
-        if count < len(time_us_B):
-            lane.batches.appendleft(_Waiting(events.slice(count), time_us_B[count:], row_bytes))
-            events, time_us_B = events.slice(0, count), time_us_B[:count]
-        lane.nbytes = lane.nbytes - row_bytes * count if lane.batches else 0.0
-        yield events, time_us_B
+        waiting = lane.batches.popleft()
+        count = int(np.searchsorted(waiting.time_us_B, last_us, side="right"))
+        taken = waiting
+        if count < len(waiting.time_us_B):
+            lane.batches.appendleft(waiting.part(slice(count, None)))
+            taken = waiting.part(slice(count))
+        lane.nbytes = lane.nbytes - waiting.row_bytes * count if lane.batches else 0.0
+        yield taken

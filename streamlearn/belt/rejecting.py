@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamlearn.events import LAST, RAW_SCHEMA, ROW, Bool_B, Int_B, Reason
+from streamlearn.events import LAST, NUMERIC, RAW_SCHEMA, REFERRED, ROW, Bool_B, Int_B, Reason
 
-KEPT = (*RAW_SCHEMA.names, ROW, LAST, "time_us", "reason", "detail")
+# Numbers, and what lies elsewhere, stay, and nobody looks at them: only events that are accepted have features.
+KEPT = (*RAW_SCHEMA.names, ROW, LAST, "time_us", NUMERIC, REFERRED, "reason", "detail")
 
 
 def rejected(events: pa.RecordBatch, rows: Int_B, reason: Reason, detail: str) -> pa.RecordBatch:

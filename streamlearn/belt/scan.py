@@ -42,6 +42,7 @@ from streamlearn.belt.scan_rules import (
     TOKEN,
     Plan,
 )
+from streamlearn.belt.scan_runs import MIXED
 from streamlearn.events import Int_B
 
 if sys.byteorder != "little":
@@ -96,23 +97,28 @@ class Scanner:
         fields = list(dict.fromkeys(rule.field for rule in ruled))
         self._fields = NamesTable(fields)
         self._classes = NamesTable(sorted(classes or ()))
-        self._floats: list[str] = []
         self._texts: list[str] = []
         self._rules = np.zeros((len(ruled), RULE_BYTES // 8), np.int64)
         self._first_rules = np.full(len(fields), LAST, np.int64)
+        self._places = np.full(len(fields), MIXED, np.int64)
+        numbers = 0
         for rule, entry in zip(ruled, self._rules, strict=True):
             role, field = _role(rule, classes, time_scale), fields.index(rule.field)
-            names = self._floats if role in (NUMBER, TARGET) else self._texts
             entry[ROLE // 8] = role
-            entry[COLUMN // 8] = len(names)
+            entry[COLUMN // 8] = numbers if role == NUMBER else len(self._texts)
             entry[SAME_FIELD // 8] = self._first_rules[field]
             entry[REQUIRED // 8] = rule.missing is not None
             entry[SCALE // 8] = time_scale or 0
+            is_alone = self._first_rules[field] == LAST
+            self._places[field] = 8 * numbers if role == NUMBER and is_alone else MIXED
             self._first_rules[field] = entry.ctypes.data
-            if rule.role != "time":
-                names.append(rule.column)
+            if role == NUMBER:
+                numbers += 1
+            elif CATEGORY <= role <= ID:
+                self._texts.append(rule.column)
         plan = Plan(
             self._first_rules.ctypes.data,
+            self._places.ctypes.data,
             len(fields),
             self._fields.address,
             self._fields.slots,
@@ -144,7 +150,7 @@ class Scanner:
         """
         count = len(values)
         offsets = _offsets(values)
-        batch = ScannedBatch(self._typed, self._floats, self._texts, timestamps_us)
+        batch = ScannedBatch(self._typed, self._texts, timestamps_us)
         doubtful_B = batch.doubtful_B
         np.greater(np.diff(offsets), self._message_bytes_max, out=doubtful_B)
         if values.null_count:

@@ -1,6 +1,6 @@
 """The columns that the scanner fills: room for the kernel to write in, and Arrow arrays in the end.
 
-Floats and times are written where they stay. Of texts the kernel notes address and length; they are
+Numbers and times are written where they stay. Of texts the kernel notes address and length; they are
 gathered once the rows it was not sure of are filled in as well. No Python object is made for a row.
 
 Upholds: row i of each column is message i; what is filled in stands at its row's own place.
@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from streamlearn.belt.scan_gather import gather, text_offsets
 from streamlearn.belt.scan_joints import joints_bytes
 from streamlearn.belt.scan_rules import ABSENT, Targets
-from streamlearn.events import Bool_B, Int_B, Reason
+from streamlearn.events import NUMERIC, Bool_B, Int_B, Reason, numeric_column, numeric_matrix
 
-_FLOATS_A_LINE = 8  # in a cache line
+_WORDS_A_LINE = 8  # in a cache line
 
 
 class ScannedBatch:
@@ -28,32 +28,31 @@ class ScannedBatch:
     ----------
     typed
         The typed columns of the event schema, in order.
-    floats, texts
-        The names of those of float64 and of text that the contract fills.
+    texts
+        The names of those of text that the contract fills.
     timestamps_us
         Each record's timestamp in microseconds since 1970.
     """
 
-    def __init__(
-        self, typed: list[pa.Field], floats: list[str], texts: list[str], timestamps_us: Int_B
-    ) -> None:
+    def __init__(self, typed: list[pa.Field], texts: list[str], timestamps_us: Int_B) -> None:
         self._count = count = len(timestamps_us)
         self._typed = typed
-        self._float_rows = {name: row for row, name in enumerate(floats)}
         self._text_rows = {name: row for row, name in enumerate(texts)}
         self._reason_B = np.full(count, Reason.ACCEPTED, np.uint8)
         self._detail: pa.Array = pa.nulls(count, pa.large_string())
         self._kept: list[object] = []
         # An odd number of cache lines a column: were it a power of two, all columns would share few sets.
-        stride = (count // _FLOATS_A_LINE | 1) * _FLOATS_A_LINE + 2 * _FLOATS_A_LINE
-        # Not asked of the arrays: one without a row (a contract without numbers) says 0.
+        stride = (count // _WORDS_A_LINE | 1) * _WORDS_A_LINE + 2 * _WORDS_A_LINE
+        # Not asked of the arrays: one without a row (a contract without texts) says 0.
         self._stride_bytes = stride * np.dtype(np.int64).itemsize
         self.doubtful_B: Bool_B = np.zeros(count, np.bool_)  # rows of which nothing is known
-        self._floats_FB = np.empty((len(floats), stride))
+        numbers = sum(field.type.list_size for field in typed if field.name == NUMERIC)
+        self._numeric_BF = np.empty((count, numbers))
+        is_real = any(field.name == "label" and field.type == pa.float64() for field in typed)
+        self._target_B = np.full(count if is_real else 0, np.nan)
         self._times_us_B = timestamps_us.copy()
         self._text_at_TB = np.zeros((len(texts), stride), np.int64)
         self._text_length_TB = np.full((len(texts), stride), ABSENT, np.int64)
-        self._float_nulls_F = np.zeros(len(floats), np.bool_)
         self._text_nulls_T = np.zeros(len(texts), np.bool_)
 
     def targets(self, fields: int) -> int:
@@ -61,12 +60,13 @@ class ScannedBatch:
         seen = np.full(fields, -1, np.int64)
         joints = np.zeros(joints_bytes(fields), np.uint8)
         targets = Targets(
-            self._floats_FB.ctypes.data,
+            self._numeric_BF.ctypes.data,
+            8 * self._numeric_BF.shape[1],
+            self._target_B.ctypes.data,
             self._times_us_B.ctypes.data,
             self._text_at_TB.ctypes.data,
             self._text_length_TB.ctypes.data,
             self._stride_bytes,
-            self._float_nulls_F.ctypes.data,
             self._text_nulls_T.ctypes.data,
             self.doubtful_B.ctypes.data,
             seen.ctypes.data,
@@ -92,10 +92,10 @@ class ScannedBatch:
             Their values: a typed column each, in order.
         """
         for field, column in zip(self._typed, columns, strict=True):
-            if field.name in self._float_rows:
-                row = self._float_rows[field.name]
-                self._floats_FB[row, rows] = column.to_numpy(zero_copy_only=False)
-                self._float_nulls_F[row] |= column.null_count > 0
+            if field.name == NUMERIC:
+                self._numeric_BF[rows] = numeric_matrix(column)
+            elif field.name == "label" and len(self._target_B):
+                self._target_B[rows] = column.to_numpy(zero_copy_only=False)
             elif field.name in self._text_rows:
                 row = self._text_rows[field.name]
                 self._text_at_TB[row, rows], self._text_length_TB[row, rows] = _texts(column)
@@ -115,14 +115,12 @@ class ScannedBatch:
         return [self._column(field) for field in self._typed]
 
     def _column(self, field: pa.Field) -> pa.Array:
-        if field.name in self._float_rows:
-            row = self._float_rows[field.name]
-            floats_B = self._floats_FB[row, : self._count]
-            if self._float_nulls_F[row]:
-                return pa.array(floats_B, from_pandas=True)
-            return pa.Array.from_buffers(field.type, self._count, [None, pa.py_buffer(floats_B)], 0)
         if field.name in self._text_rows:
             return self._text(field.type, self._text_rows[field.name])
+        if field.name == NUMERIC:
+            return numeric_column(self._numeric_BF)
+        if field.type == pa.float64():
+            return pa.array(self._target_B, from_pandas=True)
         match field.name:
             case "time_us":
                 return pa.array(self._times_us_B)

@@ -11,12 +11,12 @@ eight bytes and may look at the eight behind.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.extending import intrinsic
+
+from streamlearn.native import intrinsic
 
 PADDING_BYTES = 16
 
@@ -26,11 +26,7 @@ _WORD = ir.IntType(64)
 _WIDE = ir.IntType(128)
 
 
-def _intrinsic(define: Callable[..., Any]) -> Any:
-    return intrinsic(define)
-
-
-@_intrinsic
+@intrinsic
 def load_byte(typing_context: Any, address: Any) -> Any:
     """Return the byte at an address, 0 to 255, as int64."""
 
@@ -41,31 +37,39 @@ def load_byte(typing_context: Any, address: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-@_intrinsic
+def _unaligned_load(kind: Any) -> Any:
+    """Return what generates a load of this LLVM type from an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(builder.inttoptr(arguments[0], kind.as_pointer()))
+        value.align = 1
+        return value
+
+    return generate
+
+
+@intrinsic
 def load_word(typing_context: Any, address: Any) -> Any:
     """Return the eight bytes at an address as uint64, the first one in the lowest bits."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = builder.load(builder.inttoptr(arguments[0], _WORD.as_pointer()))
-        word.align = 1
-        return word
-
-    return types.uint64(types.int64), generate
+    return types.uint64(types.int64), _unaligned_load(_WORD)
 
 
-@_intrinsic
+@intrinsic
 def load_int(typing_context: Any, address: Any) -> Any:
     """Return the int64 at an address."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = builder.load(builder.inttoptr(arguments[0], _WORD.as_pointer()))
-        word.align = 1
-        return word
-
-    return types.int64(types.int64), generate
+    return types.int64(types.int64), _unaligned_load(_WORD)
 
 
-@_intrinsic
+@intrinsic
+def load_float(typing_context: Any, address: Any) -> Any:
+    """Return the float64 at an address."""
+
+    return types.float64(types.int64), _unaligned_load(_FLOAT)
+
+
+@intrinsic
 def store_int(typing_context: Any, address: Any, value: Any) -> Any:
     """Write an int64 to an address."""
 
@@ -77,7 +81,7 @@ def store_int(typing_context: Any, address: Any, value: Any) -> Any:
     return types.void(types.int64, types.int64), generate
 
 
-@_intrinsic
+@intrinsic
 def store_float(typing_context: Any, address: Any, value: Any) -> Any:
     """Write a float64 to an address."""
 
@@ -89,7 +93,7 @@ def store_float(typing_context: Any, address: Any, value: Any) -> Any:
     return types.void(types.int64, types.float64), generate
 
 
-@_intrinsic
+@intrinsic
 def store_byte(typing_context: Any, address: Any, byte: Any) -> Any:
     """Write the lowest eight bits of an int64 to an address."""
 
@@ -101,7 +105,7 @@ def store_byte(typing_context: Any, address: Any, byte: Any) -> Any:
     return types.void(types.int64, types.int64), generate
 
 
-@_intrinsic
+@intrinsic
 def store_word(typing_context: Any, address: Any, word: Any) -> Any:
     """Write a uint64 to an address, the lowest bits first."""
 
@@ -113,7 +117,7 @@ def store_word(typing_context: Any, address: Any, word: Any) -> Any:
     return types.void(types.int64, types.uint64), generate
 
 
-@_intrinsic
+@intrinsic
 def signed(typing_context: Any, word: Any) -> Any:
     """Return the int64 that has the bits of a uint64."""
 
@@ -123,7 +127,7 @@ def signed(typing_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@_intrinsic
+@intrinsic
 def leading_zeros(typing_context: Any, word: Any) -> Any:
     """Return how many of the highest bits of a uint64 are zero, as int64 (64 of zero)."""
 
@@ -133,7 +137,7 @@ def leading_zeros(typing_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@_intrinsic
+@intrinsic
 def trailing_zeros(typing_context: Any, word: Any) -> Any:
     """Return how many of the lowest bits of a uint64 are zero, as int64 (64 of zero)."""
 
@@ -143,7 +147,7 @@ def trailing_zeros(typing_context: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@_intrinsic
+@intrinsic
 def multiply_wide(typing_context: Any, left: Any, right: Any) -> Any:
     """Return the product of two uint64 as (high, low), both uint64."""
     pair = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
@@ -157,7 +161,7 @@ def multiply_wide(typing_context: Any, left: Any, right: Any) -> Any:
     return pair(types.uint64, types.uint64), generate
 
 
-@_intrinsic
+@intrinsic
 def float_of_bits(typing_context: Any, bits: Any) -> Any:
     """Return the float64 whose bits a uint64 holds."""
 

@@ -54,7 +54,21 @@ def field_of(joint: int) -> int:
 
 
 @inlined
-def _stands_at(joint: int, position: int, end: int) -> bool:
+def length_of(joint: int) -> int:
+    """Return the bytes of a joint."""
+    length: int = load_int(joint + _LENGTH)
+    return length
+
+
+@inlined
+def expected_after(joint: int) -> int:
+    """Return the joint that followed this one last, or ``NONE``."""
+    following: int = load_int(joint + _NEXT)
+    return following
+
+
+@inlined
+def stands_at(joint: int, position: int, end: int) -> bool:
     """Return whether a joint stands at a position, and a value behind it (or the message's end)."""
     length = load_int(joint + _LENGTH)
     after = position + length
@@ -83,10 +97,10 @@ def next_joint(
     """
     joint = load_int(previous + _NEXT)
     if joint != NONE:
-        if _stands_at(joint, position, end):
+        if stands_at(joint, position, end):
             return joint, position + load_int(joint + _LENGTH)
         joint = load_int(previous + _ELSE)
-        if joint != NONE and _stands_at(joint, position, end):
+        if joint != NONE and stands_at(joint, position, end):
             return joint, position + load_int(joint + _LENGTH)
     after, key, length = _read_joint(previous == table, position, end)
     if after < 0:

@@ -42,7 +42,9 @@ def hash_bytes(at: int, length: int) -> np.uint64:
         state ^= state >> _U32
         at += 8
         length -= 8
-    return state
+    # A product's low bits know nothing of its factors' high ones, and callers look at the low bits alone: without
+    # this, names that differ in a word's last bytes only (x_00, x_01, ...) share a place.
+    return (state * _MULTIPLIER) >> _U32
 
 
 @inlined

@@ -31,7 +31,7 @@ INTEGER = 0  # digits alone
 REAL = 1  # with a point or an exponent
 LONG = 2  # more than 19 digits that count: valid, but its value is not known here
 
-_DIGITS_MAX = 19  # any so many fit in 64 bits
+DIGITS_MAX = 19  # any so many fit in 64 bits
 _EXPONENT_CAP = 100_000  # beyond it an exponent is merely large
 
 _ZERO, _NINE = ord("0"), ord("9")
@@ -79,7 +79,7 @@ _ROUNDING_SHIFT = np.uint64(64 - _MANTISSA_BITS - 3)
 
 
 @inlined
-def _digits(position: int, end: int, mantissa: np.uint64) -> tuple[int, np.uint64]:
+def scan_digits(position: int, end: int, mantissa: np.uint64) -> tuple[int, np.uint64]:
     """Return where the digits at a position end, and ``mantissa`` with them behind it (modulo 2**64)."""
     while position < end:
         word = load_word(position) ^ _ZEROS
@@ -129,7 +129,7 @@ def scan_number(position: int, end: int) -> tuple[int, np.uint64, int, int]:
     if load_byte(position) == _MINUS:
         position += 1
     first = position
-    position, mantissa = _digits(position, end, _U0)
+    position, mantissa = scan_digits(position, end, _U0)
     count = position - first
     leading = load_byte(first) == _ZERO
     if count == 0 or (leading and count > 1):
@@ -141,11 +141,11 @@ def scan_number(position: int, end: int) -> tuple[int, np.uint64, int, int]:
     if mark == _POINT:
         written = REAL
         first = position + 1
-        position, mantissa = _digits(first, end, mantissa)
+        position, mantissa = scan_digits(first, end, mantissa)
         exponent = first - position
         if exponent == 0:
             return invalid
-        if leading and position - first > _DIGITS_MAX:
+        if leading and position - first > DIGITS_MAX:
             while load_byte(first) == _ZERO and first < position:
                 first += 1
         count += position - first
@@ -156,7 +156,7 @@ def scan_number(position: int, end: int) -> tuple[int, np.uint64, int, int]:
         if position < 0:
             return invalid
         exponent += shift
-    if count > _DIGITS_MAX:
+    if count > DIGITS_MAX:
         written = LONG
     return position, mantissa, exponent, written
 

@@ -20,10 +20,14 @@ from streamlearn.belt.scan_rules import (
     JOINTS_BYTES,
     NAMES,
     NAMES_SLOTS,
+    NUMBERS,
+    PLACES,
+    ROW_BYTES,
     SEEN,
     read_value,
     write_null,
 )
+from streamlearn.belt.scan_runs import scan_run
 from streamlearn.belt.scan_values import skip_value
 from streamlearn.native import kernel
 
@@ -39,6 +43,8 @@ def scan_rows(base: int, offsets: int, first: int, stop: int, plan: int, targets
     fields, first_rules = load_int(plan + FIELDS), load_int(plan + FIRST_RULES)
     joints, joints_bytes = load_int(targets + JOINTS), load_int(targets + JOINTS_BYTES)
     seen, doubtful = load_int(targets + SEEN), load_int(targets + DOUBTFUL)
+    places = load_int(plan + PLACES)
+    numbers, row_bytes = load_int(targets + NUMBERS), load_int(targets + ROW_BYTES)
     end = base + load_int(offsets + 8 * first)
     for row in range(first, stop):
         position, end = end, base + load_int(offsets + 8 * (row + 1))
@@ -47,6 +53,10 @@ def scan_rows(base: int, offsets: int, first: int, stop: int, plan: int, targets
         found = 0
         joint = joints
         while True:
+            joint, position, read = scan_run(
+                joint, position, end, row, places, seen, numbers + row * row_bytes
+            )
+            found += read
             joint, position = next_joint(joints, joints_bytes, names, slots, joint, position, end)
             if joint == NONE:
                 break

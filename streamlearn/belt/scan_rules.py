@@ -32,7 +32,7 @@ from streamlearn.native import inlined, kernel
 
 # What a rule makes of a value: a float (up to TARGET), a text (up to ID), or a time.
 NUMBER = 0  # float64; booleans are 1.0 and 0.0
-TARGET = 1  # float64
+TARGET = 1  # float64; the one column of its kind
 CATEGORY = 2  # text
 TOKEN = 3  # a JSON token: of a text, a boolean or an integer
 CLASS = 4  # the same, and of an integral number; of the known classes alone
@@ -56,6 +56,7 @@ class Plan(NamedTuple):
     """An event contract as the kernel reads it: addresses of tables, and their sizes."""
 
     first_rules: int  # an int64 a field: the address of its first rule
+    places: int  # an int64 a field: see ``scan_run``
     fields: int
     names: int  # a NamesTable of the fields
     names_slots: int
@@ -66,13 +67,14 @@ class Plan(NamedTuple):
 class Targets(NamedTuple):
     """Where the kernel writes: addresses of arrays, and how they are laid out."""
 
-    floats: int  # float64; NaN: null
+    numbers: int  # float64, the numbers of a row side by side; NaN: null
+    row_bytes: int  # from the numbers of a row to those of the next
+    targets: int  # float64; NaN: null
     times_us: int  # int64
     text_at: int  # int64: the address of a text's first byte
     text_length: int  # int64: bytes, or ABSENT
-    column_bytes: int  # from a column of floats, text_at or text_length to the next
-    float_nulls: int  # a byte a column: whether there may be a null
-    text_nulls: int
+    column_bytes: int  # from a column of text_at or text_length to the next
+    text_nulls: int  # a byte a column: whether there may be a null
     doubtful: int  # a byte a row; a row that is doubtful from the start is not looked at
     seen: int  # an int64 a field, less than any row: scratch
     joints: int  # zeros: scratch
@@ -81,14 +83,15 @@ class Targets(NamedTuple):
 
 # Kernels take both as the address of their members, an int64 each, and no tuples: Numba's cache cannot read
 # a signature again that names a type which a later version has not.
-FIRST_RULES, FIELDS, NAMES, NAMES_SLOTS, _CLASSES, _CLASSES_SLOTS = range(0, 8 * len(Plan._fields), 8)
+FIRST_RULES, PLACES, FIELDS, NAMES, NAMES_SLOTS, _CLASSES, _CLASSES_SLOTS = range(0, 8 * len(Plan._fields), 8)
 (
-    _FLOATS,
+    NUMBERS,
+    ROW_BYTES,
+    _TARGETS,
     _TIMES_US,
     _TEXT_AT,
     _TEXT_LENGTH,
     _COLUMN_BYTES,
-    _FLOAT_NULLS,
     _TEXT_NULLS,
     DOUBTFUL,
     SEEN,
@@ -147,7 +150,7 @@ def _write_number(
             # The integer -0 is 0.
             if negative and (written == REAL or mantissa != _NOTHING):
                 value = -value
-            _put_float(value, row, column, targets)
+            _put_float(value, row, role, column, targets)
         elif role == EPOCH_TIME:
             time_us = epoch_microseconds(mantissa, exponent, written, negative, load_int(rule + SCALE))
             if time_us == NO_TIME:
@@ -216,7 +219,7 @@ def _write_boolean(
     while rule != LAST:
         role, column = load_int(rule + ROLE), load_int(rule + COLUMN)
         if role == NUMBER:
-            _put_float(value, row, column, targets)
+            _put_float(value, row, role, column, targets)
         elif CATEGORY <= role <= CLASS:
             if not _put_text(start, stop - start, row, role, column, plan, targets):
                 return False
@@ -234,8 +237,7 @@ def write_null(row: int, rule: int, targets: int) -> bool:
             return False
         role, column = load_int(rule + ROLE), load_int(rule + COLUMN)
         if role <= TARGET:
-            _put_float(np.nan, row, column, targets)
-            store_byte(load_int(targets + _FLOAT_NULLS) + column, 1)
+            _put_float(np.nan, row, role, column, targets)
         else:
             _put(0, ABSENT, row, column, targets)
             store_byte(load_int(targets + _TEXT_NULLS) + column, 1)
@@ -256,9 +258,11 @@ def _put_text(start: int, length: int, row: int, role: int, column: int, plan: i
 
 
 @inlined
-def _put_float(value: float, row: int, column: int, targets: int) -> None:
-    cell = column * load_int(targets + _COLUMN_BYTES) + 8 * row
-    store_float(load_int(targets + _FLOATS) + cell, value)
+def _put_float(value: float, row: int, role: int, column: int, targets: int) -> None:
+    if role == NUMBER:
+        store_float(load_int(targets + NUMBERS) + row * load_int(targets + ROW_BYTES) + 8 * column, value)
+    else:
+        store_float(load_int(targets + _TARGETS) + 8 * row, value)
 
 
 @inlined

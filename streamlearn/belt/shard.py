@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from streamlearn.belt.messages.ends import ends_of_messages
 from streamlearn.belt.rejecting import rejected
+from streamlearn.belt.source_kernels import IN_ORDER, advance_offsets, places_of
 from streamlearn.belt.stations import (
     CategoryStation,
     Changed,
@@ -300,20 +301,20 @@ class Shard:
     def _move_offsets(self, events: pa.RecordBatch) -> None:
         topic_B, partition_B = events.column("topic").to_numpy(), events.column("partition").to_numpy()
         offset_B = events.column("offset").to_numpy()
-        ends_B = ends_of_messages(events)
-        for source in self.next_offsets:
-            if source.topic not in self._topics:
-                continue
-            own_B = (topic_B == self._topics.index(source.topic)) & (partition_B == source.partition)
-            own_offsets = offset_B[own_B]
-            if len(own_offsets):
-                first, last = int(own_offsets[0]), int(own_offsets[-1])
-                assert first >= self.next_offsets[source], f"offsets_increase: {source} {first} was learned"
-                # Behind an event comes the next message, or the next event of the same one.
-                assert (np.diff(own_offsets) >= ends_B[own_B][:-1]).all(), (
-                    f"offsets_increase: {source} is out of order"
-                )
-                self.next_offsets[source] = last + int(ends_B[own_B][-1])
+        next_S = np.array(list(self.next_offsets.values()), np.int64)
+        early = advance_offsets(
+            topic_B,
+            partition_B,
+            offset_B,
+            ends_of_messages(events),
+            places_of(self.next_offsets, self._topics),
+            next_S,
+        )
+        assert early == IN_ORDER, (
+            f"offsets_increase: {self._topics[topic_B[early]]}[{partition_B[early]}] {offset_B[early]} "
+            "was learned, or is out of order"
+        )
+        self.next_offsets.update(zip(self.next_offsets, next_S.tolist(), strict=True))
 
     @property
     def events_learned(self) -> int:

@@ -133,6 +133,8 @@ class Upkeep:
             care = self._cares.get(written.state.shard)
             if care is not None and care.submitted is not written.state:
                 care = None  # of the shard as it was before it was let go and taken up again
+            if care is not None:
+                care.submitted = None
             if written.published is None:
                 self._failed(written, care)
             else:

@@ -5,7 +5,7 @@ segment that it names is durable under a name that says its content; so what a c
 is what it was. A segment is removed only when no checkpoint that is kept names it, and never one that a later
 checkpoint may still need: see ``prune``.
 
-A segment is sealed by the belt's thread, which writes and does not wait for the disk; the thread that writes
+A segment is written by a thread of its own, which does not wait for the disk; the thread that writes
 checkpoints makes it durable.
 """
 

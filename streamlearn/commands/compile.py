@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import msgspec
 
 from streamlearn.assemble import make_decoder, shard_factory
 from streamlearn.config import Config
 from streamlearn.config_file import parse
+from streamlearn.daemon import Daemon
 from streamlearn.native import kernels_folder
 from streamlearn.telemetry import Telemetry
 from streamlearn.warming import warm_up
@@ -56,6 +62,44 @@ _PIPELINES = {
 }
 
 
+# What no shard by itself calls is compiled by streams that run: two files each, long enough that windows of drift end.
+_STREAM = """
+[stream]
+name = "compile"
+task = "{task}"
+[source.files]
+topic = "events"
+paths = ["{folder}/events-*.jsonl"]
+[event]
+{label}
+time = "time"
+time_format = "epoch_seconds"
+id = "id"
+numeric = ["number"]
+categorical = ["word"]
+[drift]
+window_events = 500
+every_events = 1
+[checkpoint]
+path = "{folder}/checkpoints"
+[dead_letters]
+path = "{folder}/dead-letters.jsonl"
+[http]
+port = 0
+"""
+_LABELS = """
+[labels]
+paths = ["{folder}/labels-*.jsonl"]
+id = "id"
+label = "label"
+time = "time"
+time_format = "epoch_seconds"
+wait = "4000s"
+"""
+_EVENTS = 6000  # a second each
+_LABEL_DELAY = 2000  # so long that events that wait are sealed in a segment, and read back
+
+
 def compile_kernels() -> dict[str, Any]:
     """Compile what is not on the disk yet. Returns ``{"folder", "kernels", "seconds"}``."""
     began = time.monotonic()
@@ -63,6 +107,8 @@ def compile_kernels() -> dict[str, Any]:
         models = (_MODEL.format(number=n, pipeline=each) for n, each in enumerate(pipelines))
         config = parse(_CONFIG.format(task=task) + "".join(models), [], {})
         _warm(config)
+        for delayed in (False, True):
+            _run_stream(task, _MODEL.format(number=0, pipeline=pipelines[0]), delayed=delayed)
     _open_c_doors()
     folder = kernels_folder()
     return {
@@ -77,12 +123,45 @@ def _warm(config: Config) -> None:
     warm_up(config, decoder, shard_factory(config)("compile", {}), Telemetry())
 
 
+def _run_stream(task: str, model: str, *, delayed: bool) -> None:
+    with TemporaryDirectory(prefix="streamlearn-compile-") as name:
+        folder = Path(name)
+        _write_events(folder, task, delayed=delayed)
+        label = "" if delayed else 'label = "label"'
+        text = _STREAM.format(task=task, label=label, folder=folder.as_posix())
+        labels = _LABELS.format(folder=folder.as_posix()) if delayed else ""
+        Daemon(parse(text + labels + model, [], {}), Telemetry(), until_end=True).run()
+
+
+def _write_events(folder: Path, task: str, *, delayed: bool) -> None:
+    """Write events of two partitions in turns, and beside them their labels: some come late, some are never told."""
+    for partition in (0, 1):
+        events: list[dict[str, Any]] = []
+        labels: list[dict[str, Any]] = []
+        for number in range(partition, _EVENTS, 2):
+            event = {"id": number, "time": number, "number": number % 7, "word": "ab"[number % 2]}
+            label = {"binary": number % 3 == 0, "multiclass": "abc"[number % 3]}.get(task, number % 5 / 2)
+            late = _LABEL_DELAY if number % 10 else 2 * _LABEL_DELAY
+            if number % 11:
+                labels.append({"id": number, "time": number + late, "label": label})
+            events.append(event if delayed else {**event, "label": label})
+        labels.sort(key=itemgetter("time"))
+        _write_lines(folder / f"events-{partition}.jsonl", events)
+        _write_lines(folder / f"labels-{partition}.jsonl", labels)
+
+
+def _write_lines(path: Path, documents: Iterable[Mapping[str, Any]]) -> None:
+    path.write_bytes(b"".join(msgspec.json.encode(document) + b"\n" for document in documents))
+
+
 def _open_c_doors() -> None:
-    """Compile what reads and writes librdkafka's messages, by opening a reader and a producer that ask nobody."""
+    """Compile what reads and writes librdkafka's messages, by a reader and a producer that have nobody to ask."""
     from streamlearn.config import KafkaSource
     from streamlearn.connectors.kafka_producers import open_producer
     from streamlearn.connectors.kafka_reader import KafkaReader
     from streamlearn.connectors.kafka_settings import producer_settings
 
-    KafkaReader(KafkaSource(bootstrap_servers="127.0.0.1:1", topics=("t",), group_id="g")).close()
+    reader = KafkaReader(KafkaSource(bootstrap_servers="127.0.0.1:1", topics=("t",), group_id="g"))
+    reader.poll(1, 0.0)
+    reader.close()
     open_producer(producer_settings("127.0.0.1:1", {}), lambda _error, _record: None)

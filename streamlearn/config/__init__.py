@@ -155,6 +155,11 @@ class Config(Section):
             )
 
     @property
+    def micro_batch_rows(self) -> int:
+        """Most rows that one step of the belt takes up: events, and labels that come apart."""
+        return self.stream.micro_batch_events * (1 if self.labels is None else 2)
+
+    @property
     def exactly_once(self) -> bool:
         """Whether predictions leave in transactions."""
         return self.predictions is not None and self.predictions.delivery == "exactly_once"

@@ -4,9 +4,11 @@ A **cut** is the next offset of each partition at a moment. A record holds the c
 rides in it, so the journal tells of exactly what read_committed readers have seen. Upholds the journal's part
 of `replay_equals_run`: whoever learns again takes the events of each cut before those of the next.
 
-The topic has one partition, whose order is the order of the cuts; the key is the shard. A record is a
-version byte and MessagePack: ``[[[topic, partition], ...], [[step, ...], ...]]``, a row a cut and a column a
-partition: how far the partition went since its last cut in this record, None where the cut does not name it.
+The topic has one partition, whose order is the order of the cuts. The key is the transactional id under which
+the record was sent: a consumer group's stream and shard, so that two groups that learn a stream of one name do
+not follow each other's order. A record is a version byte and MessagePack: ``[[[topic, partition], ...], [[step,
+...], ...]]``, a row a cut and a column a partition: how far the partition went since its last cut in this record,
+None where the cut does not name it.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class JournalRecord(NamedTuple):
     """What one committed transaction has said of its order. ``offset``: of the record in the journal."""
 
     offset: int
-    shard: str
+    transactional_id: str
     cuts: list[Cut]
 
 
@@ -164,10 +166,12 @@ def read_journal(
         consumer.close()
 
 
-def read_cuts(source: KafkaSource, topic: str, shard: str, after: Cut, timeout_seconds: float) -> list[Cut]:
-    """Return all committed cuts of a shard that lie beyond ``after`` in some partition, in order.
+def read_cuts(
+    source: KafkaSource, topic: str, transactional_id: str, after: Cut, timeout_seconds: float
+) -> list[Cut]:
+    """Return all cuts committed under an id that lie beyond ``after`` in some partition, in order.
 
-    The cuts of a shard never go back, so these are its journal's tail: it is looked for from the end,
+    The cuts under one id never go back, so these are its journal's tail: it is looked for from the end,
     and what it takes does not grow with the journal.
 
     Parameters
@@ -186,7 +190,12 @@ def read_cuts(source: KafkaSource, topic: str, shard: str, after: Cut, timeout_s
         while begin > marks.low:
             end, begin = begin, max(marks.low, begin - length)
             records = _records(consumer, topic, begin, end, deadline)
-            tail[:0] = [cut for record in records if record.shard == shard for cut in record.cuts]
+            tail[:0] = [
+                cut
+                for record in records
+                if record.transactional_id == transactional_id
+                for cut in record.cuts
+            ]
             if tail and not _is_beyond(tail[0], after):
                 break
             length *= 2

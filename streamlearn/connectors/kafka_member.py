@@ -198,6 +198,7 @@ class KafkaMember(NoticedMember):
     # ----------------------------------- callbacks: they never raise, and only note what happened
 
     def _on_assign(self, consumer: Consumer, partitions: list[KafkaTopicPartition]) -> None:
+        self._connected = True  # the coordinator's own answer; the statistics say so up to a second later
         # At the end, and paused: never a reset, never a message.
         at_end = [KafkaTopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions]
         try:

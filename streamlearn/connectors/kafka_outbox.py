@@ -54,11 +54,11 @@ class KafkaOutbox:
     settings
         See there.
     shard
-        Its name: the key of its journal records.
+        Its name, for people.
     partitions
         Those of the shard: ``open`` returns what was committed of them.
     transactions
-        Those under the shard's id; the outbox ends them.
+        Those under the shard's id, which is the key of its journal records, too; the outbox ends them.
     dead_letters
         Takes rejected events where no topic does. Not closed: all shards use it.
     give_up
@@ -285,7 +285,12 @@ class KafkaOutbox:
         cuts = [cut for emission in emissions for cut in emission.cuts]
         if cuts:
             assert settings.journal_topic is not None, "cuts, and no journal for them"
-            into.put(settings.journal_topic, encode_cuts(cuts), self._shard.encode(), partition=PARTITION)
+            into.put(
+                settings.journal_topic,
+                encode_cuts(cuts),
+                self._transactions.name.encode(),
+                partition=PARTITION,
+            )
 
     def _fail(self, failure: StreamlearnError) -> None:
         refused = self._transactions.refused

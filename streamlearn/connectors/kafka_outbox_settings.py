@@ -44,11 +44,11 @@ class OutboxSettings:
     transaction_records_max: int = 50_000
 
 
-def transactional_id(settings: OutboxSettings, shard: str) -> str:
+def transactional_id(source: KafkaSource, stream: str, shard: str) -> str:
     """Return the id by which a shard's producers fence each other.
 
     >>> source = KafkaSource(bootstrap_servers="b:1", topics=("t",), group_id="learner")
-    >>> transactional_id(OutboxSettings(source, "flights", None, None, None), "t[3]")
+    >>> transactional_id(source, "flights", "t[3]")
     'learner.flights.t[3]'
     """
-    return f"{settings.source.group_id}.{settings.stream}.{shard}"
+    return f"{source.group_id}.{stream}.{shard}"

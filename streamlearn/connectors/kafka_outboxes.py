@@ -53,7 +53,8 @@ def make_outbox(
 
     The others as for ``KafkaOutbox``.
     """
-    source, name = settings.source, transactional_id(settings, shard)
+    source = settings.source
+    name = transactional_id(source, settings.stream, shard)
     servers, properties = source.bootstrap_servers, source.plain_properties()
 
     def connect(on_delivery: DeliveryReport) -> KafkaProducer:

@@ -55,7 +55,7 @@ class Transactions:
     Parameters
     ----------
     name
-        The id, for messages.
+        The id.
     connect
         Makes a producer under the id, given what takes its delivery reports.
     read_offsets
@@ -76,7 +76,7 @@ class Transactions:
         group_metadata: Callable[[], Any | None],
         tell: Callable[[str], None] = lambda happened: None,
     ) -> None:
-        self._name = name
+        self.name = name
         self._connect = connect
         self._read_offsets = read_offsets
         self._group_metadata = group_metadata
@@ -121,7 +121,7 @@ class Transactions:
                 raise self._refusal(error)
             if time.monotonic() + pause >= deadline:
                 raise BrokerUnavailable(
-                    f"{self._name} could not be opened within {timeout_seconds:g} s: {error.str()}",
+                    f"{self.name} could not be opened within {timeout_seconds:g} s: {error.str()}",
                     remedy="see that the brokers run, __transaction_state among their topics",
                 )
             self._retry_after(pause)
@@ -231,7 +231,7 @@ class Transactions:
                 undecided_since = undecided_since or now
                 if now - undecided_since >= UNDECIDED_SECONDS:
                     raise SourceError(
-                        f"{self._name}: {undecided.what}", remedy=undecided.remedy
+                        f"{self.name}: {undecided.what}", remedy=undecided.remedy
                     ) from undecided
             except BrokerUnavailable:
                 undecided_since = None
@@ -241,7 +241,7 @@ class Transactions:
         if found != {each: self._known[each] for each in next_offsets if each in self._known}:
             self._tell("fenced")
             raise Fenced(
-                f"{self._name}: the group has committed {_text(found)}, and this worker has not",
+                f"{self.name}: the group has committed {_text(found)}, and this worker has not",
                 remedy="none needed: another worker has sent for this shard meanwhile",
             )
         return False
@@ -281,13 +281,13 @@ class Transactions:
     def _fenced(self, error: KafkaError) -> Fenced:
         self._tell("fenced")
         return Fenced(
-            f"{self._name}: {error.str()} ({error.name()})",
+            f"{self.name}: {error.str()} ({error.name()})",
             remedy="none needed: another worker sends for this shard, or the broker ended a transaction that was "
             "open for longer than predictions.transaction_timeout_seconds",
         )
 
     def _refusal(self, error: KafkaError) -> SourceError:
-        doing = f"sending a transaction of {self._name}"
+        doing = f"sending a transaction of {self.name}"
         undelivered = None if self._producer is None else self._producer.undelivered
         if undelivered is not None:
             error = undelivered.error

@@ -9,18 +9,16 @@ Upholds `offsets_increase` in its part: a row is copied only where the caller sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from streamlearn.events import Bool_B, Code_B, Int_B
-from streamlearn.native import kernel
+from streamlearn.native import intrinsic, kernel
 
 # rd_kafka_message_t on 64 bits (rdkafka.h). librdkafka_layout.py holds a real message against it.
 ERROR: Final = 0
@@ -42,11 +40,7 @@ Byte_N = npt.NDArray[np.uint8]
 INT64_TYPE, INT32_TYPE, BYTES_TYPE = ir.IntType(64), ir.IntType(32), cgutils.voidptr_t
 
 
-# Numba's own type of it does not know that kernels call it without the context.
-typed_intrinsic = cast("Callable[[Callable[..., Any]], Any]", intrinsic)
-
-
-@typed_intrinsic
+@intrinsic
 def _int64_at(_context: Any, _address: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], INT64_TYPE.as_pointer()))
@@ -54,7 +48,7 @@ def _int64_at(_context: Any, _address: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-@typed_intrinsic
+@intrinsic
 def _int32_at(_context: Any, _address: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], INT32_TYPE.as_pointer()))
@@ -62,7 +56,7 @@ def _int32_at(_context: Any, _address: Any) -> Any:
     return types.int32(types.int64), generate
 
 
-@typed_intrinsic
+@intrinsic
 def _copy(_context: Any, _target: Any, _source: Any, _count: Any) -> Any:
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         target, source, count = arguments
@@ -73,7 +67,7 @@ def _copy(_context: Any, _target: Any, _source: Any, _count: Any) -> Any:
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-@typed_intrinsic
+@intrinsic
 def _timestamp_of(_context: Any, _function: Any, _message: Any) -> Any:
     """Call ``int64_t rd_kafka_message_timestamp(message, NULL)``."""
 
@@ -85,7 +79,7 @@ def _timestamp_of(_context: Any, _function: Any, _message: Any) -> Any:
     return types.int64(types.int64, types.int64), generate
 
 
-@typed_intrinsic
+@intrinsic
 def _consume(_context: Any, _function: Any, _queue: Any, _wait_ms: Any, _messages: Any, _count: Any) -> Any:
     """Call ``ssize_t rd_kafka_consume_batch_queue(queue, wait_ms, messages, count)``."""
 
@@ -99,7 +93,7 @@ def _consume(_context: Any, _function: Any, _queue: Any, _wait_ms: Any, _message
     return types.int64(types.int64, types.int64, types.int64, types.int64, types.int64), generate
 
 
-@typed_intrinsic
+@intrinsic
 def _free(_context: Any, _function: Any, _message: Any) -> Any:
     """Call ``void rd_kafka_message_destroy(message)``."""
 

@@ -10,12 +10,12 @@ from typing import Any
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 
-from streamlearn.connectors.librdkafka_kernels import BYTES_TYPE, INT32_TYPE, INT64_TYPE, typed_intrinsic
+from streamlearn.connectors.librdkafka_kernels import BYTES_TYPE, INT32_TYPE, INT64_TYPE
 from streamlearn.events import Bool_B, Int_B
-from streamlearn.native import kernel
+from streamlearn.native import intrinsic, kernel
 
 
-@typed_intrinsic
+@intrinsic
 def _produce(
     _context: Any,
     _function: Any,

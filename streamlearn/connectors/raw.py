@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streamlearn.events import RAW_SCHEMA
 
@@ -62,16 +63,12 @@ def lines_batch(topic: int, partition: int, first_offset: int, lines: bytes) -> 
     >>> lines_batch(0, 3, 10, b'{"a":1}\\n\\n{}\\r\\n').select(["offset", "value"]).to_pylist()
     [{'offset': 10, 'value': b'{"a":1}'}, {'offset': 11, 'value': b''}, {'offset': 12, 'value': b'{}\\r'}]
     """
-    text = np.frombuffer(lines, np.uint8)
-    is_end = text == ord("\n")
-    ends = np.flatnonzero(is_end)
     assert lines.endswith(b"\n"), "whole lines"
-    rows = len(ends)
-    offsets = np.zeros(rows + 1, np.int64)
-    offsets[1:] = ends - np.arange(rows)
-    values = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(text[~is_end])]
+    whole = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), 1, [None, pa.py_buffer(np.array([0, len(lines) - 1])), pa.py_buffer(lines)]
     )
+    values = pc.split_pattern(whole, b"\n").values
+    rows = len(values)
     return pa.RecordBatch.from_arrays(
         [
             pa.array(np.full(rows, topic, np.int16)),

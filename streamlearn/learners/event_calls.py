@@ -1,14 +1,14 @@
 """From columns to calls: what a per-event model is called with, and the loops that call it.
 
 Which of a model's methods answer is decided once, before the loop; a loop holds nothing but the calls.
-Each loop predicts an event and then learns from it (`predict_before_learn`), and keeps an answer only
+Each loop predicts an event, if it is asked to, and then learns from it (`predict_before_learn`), and keeps an answer only
 once its event is done, so the number of answers is the index of the event at which a loop stopped.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import chain, repeat
@@ -18,7 +18,7 @@ import numpy as np
 from river import base
 
 from streamlearn.config import Task
-from streamlearn.events import Examples, Features, Label
+from streamlearn.events import Bool_B, Examples, Features, Label
 from streamlearn.learners.river_build import last_step
 from streamlearn.learners.undoing import weight
 
@@ -34,6 +34,14 @@ class Says(Enum):
     SHARES_AND_LABEL = auto()  # (shares, label), where the model has a way of its own to choose the label
     LABEL = auto()
     VALUE = auto()
+
+
+_NOTHING: Mapping[Says, Any] = {
+    Says.SHARES: {},
+    Says.SHARES_AND_LABEL: ({}, None),
+    Says.LABEL: None,
+    Says.VALUE: None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +205,13 @@ def run_loop(
     answers: list[Any],
     *,
     learn: bool,
+    asked_B: Bool_B | None = None,
 ) -> None:
     """Call the model for each event, in order, and append its answers.
 
     With ``learn``, the model learns each event after it answered: those with a label, or all of them
-    where it needs none. Without, it learns nothing.
+    where it needs none. Without, it learns nothing. Where it need not answer (``asked_B``) and needs a label to
+    learn, it learns alone, and the answer is that it says nothing.
 
     >>> answers = []
     >>> calls = Calls(Says.VALUE, say=lambda x: x["a"] + 1, learn=print, needs_label=True)
@@ -215,7 +225,9 @@ def run_loop(
         return
     if not learn:
         y_B = repeat(None)
-    if calls.says is Says.SHARES:
+    if learn and asked_B is not None:
+        _say_where_asked_and_learn(calls, names, row_B, y_B, asked_B.tolist(), answers)
+    elif calls.says is Says.SHARES:
         _say_shares_and_learn(calls, names, row_B, y_B, answers)
     else:
         _say_and_learn(calls, names, row_B, y_B, answers)
@@ -248,6 +260,26 @@ def _say_and_learn(
     for row, y in zip(row_B, y_B, strict=False):
         x = dict(zip(names, row))  # noqa: B905 (naming `strict` costs as much as the rest of the line)
         answer = say(x)
+        if y is not None:
+            learn(x, y)
+        keep(answer)
+
+
+def _say_where_asked_and_learn(
+    calls: Calls,
+    names: Sequence[str],
+    row_B: Iterable[Sequence[Any]],
+    y_B: Iterable[Label | None],
+    asked_B: Sequence[bool],
+    answers: list[Any],
+) -> None:
+    say, learn, keep = calls.say, calls.learn, answers.append
+    gives_shares, nothing = calls.says is Says.SHARES, _NOTHING[calls.says]
+    for row, y, asked in zip(row_B, y_B, asked_B, strict=False):
+        x = dict(zip(names, row))  # noqa: B905 (naming `strict` costs as much as the rest of the line)
+        answer = nothing
+        if asked:
+            answer = {**say(x)} if gives_shares else say(x)
         if y is not None:
             learn(x, y)
         keep(answer)

@@ -249,8 +249,10 @@ class RiverLearner:
         if learn and examples.undone_B is not None:
             assert labels is not None, "there is no share of a number"
             calls = undoing(calls, [(*labels, None)[code] for code in examples.undone_B.tolist()])
+        # What undoes a label is known by the answers.
+        asked_B = None if examples.undone_B is not None else examples.asked_B
         try:
-            run_loop(calls, names, row_B, y_B, answers, learn=learn)
+            run_loop(calls, names, row_B, y_B, answers, learn=learn, asked_B=asked_B)
         except Exception as error:
             raise LearnerError(
                 f"model {self.name!r} failed on event {len(answers)} of a batch of {len(examples)}: {_text(error)}",

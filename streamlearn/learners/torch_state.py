@@ -14,7 +14,7 @@ Shape letters: B events, F numeric features, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from torch import Tensor
 from streamlearn.config import Task, TorchModel
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
+from streamlearn.learners.snapshot_memory import SnapshotMemory
 from streamlearn.learners.torch_inputs import MiniBatch, Statistics
 from streamlearn.learners.torch_mlp import Network
 
@@ -47,6 +48,7 @@ class State:
     known_C: npt.NDArray[np.bool_]  # classes that a completed mini-batch held; replaced, never written to
     unlabelled_row: int  # of the next unlabelled event in its block
     batches_completed: int  # refused ones too
+    memory: SnapshotMemory = field(default_factory=SnapshotMemory)  # of snapshots
 
     def snapshot(self, layout: Mapping[str, Any]) -> Snapshot:
         """Copy the state out. ``layout`` is what must be equal where it is restored; JSON types only."""
@@ -62,11 +64,10 @@ class State:
             "batch/target": self.batch.target_B[:filled].copy(),
             "known": self.known_C.copy(),
         }
-        for name, parameter in network.named(network.weights).items():
-            arrays[f"parameter/{name}"] = _array(parameter)
-        for moment, flat in network.optimizer.moments.items():
-            for name, part in network.named(flat).items():
-                arrays[f"{moment}/{name}"] = _array(part)
+        with self.memory.in_use():
+            for kind, flat in {"parameter": network.weights, **network.optimizer.moments}.items():
+                copy = torch.from_numpy(self.memory.copied(flat.detach().cpu().numpy()))
+                arrays |= {f"{kind}/{name}": part.numpy() for name, part in network.named(copy).items()}
         arrays["optimizer_steps"] = _array(network.optimizer.steps)
         data = {
             "layout": dict(layout),

@@ -18,7 +18,7 @@ from fuzz_decode import Fuzz, again, by_chance
 from hostile_messages import some_messages
 
 from streamlearn.belt.decode import JsonDecoder
-from streamlearn.events import Reason
+from streamlearn.events import NUMERIC, Reason, numeric_column, numeric_matrix
 
 HERE = Path(__file__).parent
 INPUTS = 6000
@@ -74,9 +74,8 @@ def _lost(decoded: pa.RecordBatch) -> pa.RecordBatch:
 
 def _rounded(decoded: pa.RecordBatch) -> pa.RecordBatch:
     """The sign of a zero is lost."""
-    at = decoded.schema.names.index("numeric/x")
-    column = decoded.column(at)
-    plus = pa.array([None if each is None else each + 0.0 for each in column.to_pylist()], column.type)
+    at = decoded.schema.names.index(NUMERIC)
+    plus = numeric_column(numeric_matrix(decoded.column(at)) + 0.0)
     return decoded.set_column(at, decoded.schema.field(at), plus)
 
 

@@ -31,6 +31,8 @@ def overrides(scope: str, group: str) -> list[str]:
         f"source.kafka.group_id={group}",
         "source.kafka.poll_events=100",
         "stream.micro_batch_events=60",
+        # All events are there: what a busy machine has not heard of within a second is waited for.
+        "stream.idle_wait_ms=60000",
         "checkpoint.every_events=700",
         "http.enabled=false",
         # A restarted worker is the same member: the group need not wait for the end of the killed one.

@@ -24,7 +24,7 @@ from streamlearn.connectors.kafka_group_offsets import committed_offsets
 from streamlearn.connectors.kafka_journal import read_cuts, read_journal
 from streamlearn.connectors.kafka_member import KafkaMember
 from streamlearn.connectors.kafka_outbox import KafkaOutbox
-from streamlearn.connectors.kafka_outbox_settings import OutboxSettings
+from streamlearn.connectors.kafka_outbox_settings import OutboxSettings, transactional_id
 from streamlearn.connectors.kafka_outboxes import make_outbox
 from streamlearn.contracts import Assigned, DeadLetter, Revoked
 from streamlearn.emission import Emission
@@ -57,6 +57,7 @@ class Place:
             journal_topic=f"{self.events}.order",
             commit_seconds=0.05,
         )
+        self.id = transactional_id(self.settings.source, "flights", "flights")
         self.member = KafkaMember(self.settings.source)
         self.outboxes: list[KafkaOutbox] = []
         self.told: Counter[str] = Counter()  # by outboxes: what became of their transactions
@@ -109,7 +110,7 @@ def test_a_transaction_holds_predictions_letters_cuts_and_offsets(place: Place) 
     assert [(r.key, r.value) for r in predictions] == [(b"k-a", b"a"), (b"k-b", b"b")]
     [kept] = place.kafka.read_back(place.settings.dead_letters_topic)
     assert (kept.key, kept.value, dict(kept.headers)["streamlearn.offset"]) == (b"k", b"\xff{", b"3")
-    assert read_cuts(place.settings.source, place.settings.journal_topic or "", "flights", {}, 10) == cuts
+    assert read_cuts(place.settings.source, place.settings.journal_topic or "", place.id, {}, 10) == cuts
     assert place.told["committed"] == 1
 
 
@@ -389,15 +390,16 @@ def test_the_journal_is_read_back_from_any_place(place: Place) -> None:
         outbox.send(place.emission(b"%d" % n, upto=n, cuts=[cut]))
         assert outbox.flush(FLUSH_SECONDS)
     source, topic = place.settings.source, place.settings.journal_topic or ""
-    assert read_cuts(source, topic, "flights", {}, 10) == cuts
-    assert read_cuts(source, topic, "flights", cuts[3], 10) == cuts[4:]
-    assert read_cuts(source, topic, "flights", cuts[-1], 10) == []
-    assert read_cuts(source, topic, "another shard", {}, 10) == []
+    assert read_cuts(source, topic, place.id, {}, 10) == cuts
+    assert read_cuts(source, topic, place.id, cuts[3], 10) == cuts[4:]
+    assert read_cuts(source, topic, place.id, cuts[-1], 10) == []
+    others = transactional_id(source.model_copy(update={"group_id": "others"}), "flights", "flights")
+    assert read_cuts(source, topic, others, {}, 10) == [], "another group's stream of the same name"
     records = list(read_journal(source, topic, 10))
     assert [cut for record in records for cut in record.cuts] == cuts
     assert list(read_journal(source, topic, 10, from_offset=records[2].offset)) == records[2:]
     with pytest.raises(TopicMissing):
-        read_cuts(source, "no-such.order", "flights", {}, 10)
+        read_cuts(source, "no-such.order", place.id, {}, 10)
 
 
 def test_a_long_journal_is_read_from_its_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,4 +412,4 @@ def test_a_long_journal_is_read_from_its_end(place: Place, monkeypatch: pytest.M
         assert outbox.flush(FLUSH_SECONDS)
     source, topic = place.settings.source, place.settings.journal_topic or ""
     for done in (0, 11, 20):
-        assert read_cuts(source, topic, "flights", {place.p0: done, place.p1: done}, 10) == cuts[done:]
+        assert read_cuts(source, topic, place.id, {place.p0: done, place.p1: done}, 10) == cuts[done:]

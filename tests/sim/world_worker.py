@@ -75,7 +75,7 @@ on_late_label = "{RULES.on_late_label}"
 class UnhurriedBelt(Belt):
     """The production belt, whose micro-batches are as long as the config says, however long they take."""
 
-    def _fit_batch(self, events: int, seconds: float) -> None:
+    def _fit_batch(self, events: int, seconds: float, *, is_full: bool) -> None:
         """Nothing: real time is not part of this world, and a seed must do the same again."""
 
 

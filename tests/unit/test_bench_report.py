@@ -64,7 +64,7 @@ def test_every_goal_is_of_a_comparison_that_some_benchmark_makes():
     made |= {(f"scanner_{each.name}", decode_rate.POLARS) for each in decode_rate.SHAPES if each.target}
     made |= {(f"{each.name}_p99", f"{latency.ALONE}_p99") for each in latency.CASES if each.target}
     made.add((torch_rate.LEARNER, torch_rate.BARE))
-    made |= {(checkpoints.WITH, checkpoints.WITHOUT), (checkpoints.PAUSE, checkpoints.WITH)}
+    made |= {(checkpoints.COST, checkpoints.WITHOUT), (checkpoints.PAUSE, checkpoints.WITH)}
     assert {(goal.name, goal.baseline) for goal in report.GOALS} <= made
 
 

@@ -38,7 +38,7 @@ WIRING = {
     "daemon": {"assemble", "belt", "console", "report"},
 }
 # A station's own further files begin with its name or these.
-STATION_HELPERS = {"metrics", "decode", "scan", "scores", "messages"}
+STATION_HELPERS = {"metrics", "decode", "scan", "scores", "messages", "source_kernels"}
 
 
 def modules() -> list[Path]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.rejecting import rejected
 from streamlearn.config import Event, Labels, Task
-from streamlearn.events import Reason
+from streamlearn.events import Reason, absent
 
 
 def label_contract(event: Event, labels: Labels) -> Event:
@@ -91,9 +91,8 @@ class TopicDecoder:
         )
         if len(without):
             decoded = rejected(decoded, without, Reason.BAD_LABEL, "the label must have a value")
-        nothing = {field.name: pa.nulls(raw.num_rows, field.type) for field in self.schema}
         columns = [
-            decoded.column(name) if name in decoded.schema.names else nothing[name]
-            for name in self.schema.names
+            decoded.column(field.name) if field.name in decoded.schema.names else absent(field, raw.num_rows)
+            for field in self.schema
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)

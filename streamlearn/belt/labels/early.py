@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streamlearn.belt.labels.ids import BatchIds
 from streamlearn.contracts import Snapshot
 from streamlearn.events import Bool_B, Float_B, Int_B
 
@@ -23,11 +24,13 @@ class EarlyLabels:
     def __len__(self) -> int:
         return len(self.label_E)
 
-    def lookup(self, ids: pa.Array) -> Int_B:
+    def lookup(self, ids: BatchIds) -> Int_B:
         """Return for each id which label waits for it; -1: none."""
         if not len(self):
             return np.full(len(ids), -1)
-        found: Int_B = pc.index_in(ids, value_set=self._ids).fill_null(-1).to_numpy().astype(np.int64)
+        found: Int_B = (
+            pc.index_in(ids.tokens(), value_set=self._ids).fill_null(-1).to_numpy().astype(np.int64)
+        )
         return found
 
     def become(self, new_ids: pa.Array, label_E: Float_B, clock_us_E: Int_B, waits_E: Bool_B) -> None:

@@ -8,10 +8,9 @@ Shape letters: D ids, M rows that may be meant.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from streamlearn.belt.labels.ids import Ids
-from streamlearn.belt.labels.index_kernels import find, hash_ids, insert, refill, remove
+from streamlearn.belt.labels.index_kernels import Hash_D, find, insert, refill, remove
 from streamlearn.events import Int_B
 
 BITS_MIN = 10
@@ -23,7 +22,7 @@ class IdIndex:
 
     >>> index = IdIndex()
     >>> index.insert(Ids.of([b"a", b"b"]), np.array([7, 8]))
-    >>> index.find(Ids.of([b"b", b"c"]), first_row=0)
+    >>> index.find(Ids.of([b"b", b"c"]).hashes(), first_row=0)
     (array([0]), array([8]))
     >>> index.remove(Ids.of([b"b"]), np.array([8]))
     >>> len(index)
@@ -42,9 +41,8 @@ class IdIndex:
     def nbytes(self) -> int:
         return self._slot_S.nbytes
 
-    def find(self, ids: Ids, first_row: int) -> tuple[Int_B, Int_B]:
-        """Return pairs (number of an id, row that it may stand at); rows are at or behind ``first_row``."""
-        hash_D = _hashes(ids)
+    def find(self, hash_D: Hash_D, first_row: int) -> tuple[Int_B, Int_B]:
+        """Return pairs (which of these hashes, row that its id may stand at); rows are at or behind ``first_row``."""
         room = len(hash_D) + 16
         while True:
             number_M, low_M = np.empty(room, np.int64), np.empty(room, np.int64)
@@ -59,12 +57,12 @@ class IdIndex:
     def insert(self, ids: Ids, row_D: Int_B) -> None:
         """Add ids, each with its row."""
         self._make_room(len(row_D))
-        insert(self._slot_S, self._bits, _hashes(ids), row_D)
+        insert(self._slot_S, self._bits, ids.hashes(), row_D)
         self._rows += len(row_D)
 
     def remove(self, ids: Ids, row_D: Int_B) -> None:
         """Take ids out; all of them are there."""
-        removed = remove(self._slot_S, self._bits, _hashes(ids), row_D)
+        removed = remove(self._slot_S, self._bits, ids.hashes(), row_D)
         assert removed == len(row_D), "the index is made of what is kept"
         self._rows -= removed
 
@@ -77,9 +75,3 @@ class IdIndex:
             old_S, self._slot_S = self._slot_S, np.zeros(1 << bits, np.uint64)
             refill(old_S, self._slot_S, bits)
             self._bits = bits
-
-
-def _hashes(ids: Ids) -> npt.NDArray[np.uint32]:
-    hash_D = np.empty(len(ids), np.uint32)
-    hash_ids(ids.data, ids.offsets, hash_D)
-    return hash_D

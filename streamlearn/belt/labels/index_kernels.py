@@ -1,10 +1,11 @@
-"""A hash index from ids to rows, 8 bytes a slot: 32 bits of the id's hash and 32 of the row's number.
+"""A hash index from ids to rows, 8 bytes a slot: 32 bits of the id's hash and 32 of the row's number. And a smaller one,
+of a batch, that numbers its ids.
 
 Open addressing, linear probing, deletion by shifting back (Knuth, The Art of Computer Programming, vol. 3, 6.4,
 algorithm R): no slot is ever wasted on what is gone. A slot's home is made of the hash that stands in it, so the
 index grows without a look at any id. Two ids may have one hash: who asks compares the ids.
 
-Shape letters: D ids, S slots (a power of two), M rows that may be meant.
+Shape letters: B rows of a batch, D different ids, S slots (a power of two), M rows that may be meant.
 """
 
 from __future__ import annotations
@@ -39,6 +40,77 @@ def hash_ids(data: npt.NDArray[np.uint8], offsets: Int_B, hash_D: Hash_D) -> Non
         value ^= value >> _33
         upper = value >> _32
         hash_D[number] = np.uint32(upper if upper else _ONE)
+
+
+@kernel
+def number_ids(
+    data: npt.NDArray[np.uint8],
+    offsets: Int_B,
+    has_id_B: npt.NDArray[np.bool_],
+    slot_S: npt.NDArray[np.int64],
+    code_B: Int_B,
+    row_D: Int_B,
+    hash_D: Hash_D,
+) -> int:
+    """Number the different ids of a batch, in the order in which they come; return how many there are.
+
+    Parameters
+    ----------
+    has_id_B
+        Rows without an id get the number 0, which says nothing of them.
+    slot_S
+        Room, all 0, more than there are rows.
+    code_B, row_D, hash_D
+        For each row its id's number; for each number the first row that has the id, and its hash. With room for
+        as many ids as rows.
+
+    >>> ids, room = np.frombuffer(b"abab", np.uint8), np.zeros(8, np.int64)
+    >>> code_B, row_D, hash_D = np.empty(3, np.int64), np.empty(3, np.int64), np.empty(3, np.uint32)
+    >>> number_ids(ids, np.arange(4), np.ones(3, np.bool_), room, code_B, row_D, hash_D)
+    2
+    >>> code_B.tolist(), row_D[:2].tolist()
+    ([0, 1, 0], [0, 1])
+    """
+    hash_ids(data, offsets, hash_D)
+    mask = len(slot_S) - 1
+    numbers = 0
+    for row in range(len(code_B)):
+        code_B[row] = 0
+        if not has_id_B[row]:
+            continue
+        value = hash_D[row]  # numbers lag behind rows, so what is set below was read before
+        at = np.int64(value) & mask
+        while slot_S[at]:
+            number = slot_S[at] - 1
+            if hash_D[number] == value and _are_same(data, offsets, row, data, offsets, row_D[number]):
+                break
+            at = (at + 1) & mask
+        if not slot_S[at]:
+            row_D[numbers] = row
+            hash_D[numbers] = value
+            numbers += 1
+            slot_S[at] = numbers
+        code_B[row] = slot_S[at] - 1
+    return numbers
+
+
+@inlined
+def _are_same(
+    data: npt.NDArray[np.uint8],
+    offsets: Int_B,
+    number: int,
+    other_data: npt.NDArray[np.uint8],
+    other_offsets: Int_B,
+    other: int,
+) -> bool:
+    start, other_start = offsets[number], other_offsets[other]
+    length = offsets[number + 1] - start
+    if other_offsets[other + 1] - other_start != length:
+        return False
+    place = 0
+    while place < length and data[start + place] == other_data[other_start + place]:
+        place += 1
+    return bool(place == length)
 
 
 @inlined
@@ -128,11 +200,4 @@ def compare_ids(
 ) -> None:
     """Set where the id ``number_M[i]`` and the kept id ``kept_M[i]`` are the same bytes."""
     for pair in range(len(number_M)):
-        start, end = offsets[number_M[pair]], offsets[number_M[pair] + 1]
-        kept_start, kept_end = kept_offsets[kept_M[pair]], kept_offsets[kept_M[pair] + 1]
-        same = end - start == kept_end - kept_start
-        place = 0
-        while same and place < end - start:
-            same = data[start + place] == kept_data[kept_start + place]
-            place += 1
-        same_M[pair] = same
+        same_M[pair] = _are_same(data, offsets, number_M[pair], kept_data, kept_offsets, kept_M[pair])

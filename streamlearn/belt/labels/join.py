@@ -20,7 +20,7 @@ import pyarrow as pa
 from streamlearn.belt.labels import plan_kernels as kernels
 from streamlearn.belt.labels.delays import DELAYS_SIZE, note_delays
 from streamlearn.belt.labels.early import EarlyLabels
-from streamlearn.belt.labels.ids import Ids
+from streamlearn.belt.labels.ids import BatchIds
 from streamlearn.belt.labels.kept import KeptEvents
 from streamlearn.config import Labels
 from streamlearn.contracts import Snapshot
@@ -41,9 +41,8 @@ class Taken:
 
     kind_B: npt.NDArray[np.uint8]
     time_us_B: Int_B
-    code_B: Int_B
+    ids: BatchIds
     label_B: Float_B
-    tokens: pa.Array  # the different ids
     row_D: Int_B
     clock_us_D: Int_B
     label_D: Float_B
@@ -58,6 +57,11 @@ class Taken:
     duplicate_B: Bool_B  # events that have the id of another one
     learned_B: Bool_B  # rows because of which a label is learned
     first_row: int  # of the events that this batch brings
+
+    @property
+    def events(self) -> int:
+        """How many events it has brought so far."""
+        return int(self.state[kernels.NEXT]) - self.first_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +145,8 @@ class LabelJoin:
         tokens
             The rows' ids, null where ``kind_B`` is ``NOTHING``.
         """
-        encoded = tokens.dictionary_encode()
-        unique = encoded.dictionary
-        row_D, clock_us_D, label_D = self.kept.lookup(Ids.of(unique))
+        ids = BatchIds(tokens, kind_B != kernels.NOTHING)
+        row_D, clock_us_D, label_D = self.kept.lookup(ids)
         labels = int(np.count_nonzero(kind_B == kernels.LABEL))
         self.kept.reserve(int(np.count_nonzero(kind_B == kernels.EVENT)))
         waiting = len(self.early)
@@ -154,14 +157,13 @@ class LabelJoin:
         return Taken(
             kind_B,
             time_us_B,
-            encoded.indices.fill_null(0).to_numpy().astype(np.int64),
+            ids,
             label_B,
-            unique,
             row_D,
             clock_us_D,
             label_D,
             label_D.copy(),
-            self.early.lookup(unique),
+            self.early.lookup(ids),
             np.concatenate((self.early.label_E, np.empty(labels))),
             np.concatenate((self.early.clock_us_E, np.empty(labels, np.int64))),
             np.concatenate((np.ones(waiting, np.bool_), np.zeros(labels, np.bool_))),
@@ -187,7 +189,7 @@ class LabelJoin:
             ended = kernels.plan(
                 taken.kind_B,
                 taken.time_us_B,
-                taken.code_B,
+                taken.ids.code_B,
                 taken.label_B,
                 self._policy,
                 self._default_label,
@@ -218,7 +220,9 @@ class LabelJoin:
             )
             if ended != kernels.REFILL:
                 break
-            sealed_clock_us, first_sealed = kept.expiring_clocks(int(state[kernels.EXPIRE]))
+            # A segment's cannot be written to; the kernel is compiled for one that can.
+            clock_us, first_sealed = kept.expiring_clocks(int(state[kernels.EXPIRE]))
+            sealed_clock_us = clock_us if clock_us.flags.writeable else clock_us.copy()
         count = int(state[kernels.OPERATIONS])
         return Portion(
             start,
@@ -240,7 +244,7 @@ class LabelJoin:
         changed &= ~np.isnan(taken.label_D) & (taken.row_D >= 0)
         kept.set_labels(taken.row_D[changed], taken.label_D[changed])
         new = slice(len(self.early), int(state[kernels.EARLY_END]))
-        new_ids = taken.tokens.take(pa.array(taken.early_code_E[new]))
+        new_ids = taken.ids.tokens(taken.early_code_E[new])
         until = slice(0, new.stop)
         self.early.become(
             new_ids, taken.early_label_E[until], taken.early_clock_us_E[until], taken.early_waits_E[until]

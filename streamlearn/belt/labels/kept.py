@@ -9,24 +9,26 @@ Shape letters: B rows of a batch, D different ids, M rows that are asked for, N 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator
-from hashlib import sha256
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamlearn.belt.labels.ids import Ids
+from streamlearn.belt.labels.ids import BatchIds, Ids
 from streamlearn.belt.labels.index import IdIndex
 from streamlearn.belt.labels.index_kernels import compare_ids
-from streamlearn.belt.labels.layout import CLOCK, Columns, Layout, gathered, write_segment
+from streamlearn.belt.labels.layout import CLOCK, Columns, Layout, gathered
 from streamlearn.belt.labels.open_rows import OpenRows
-from streamlearn.belt.labels.segments import Residents, Segment, by_segment
+from streamlearn.belt.labels.segments import Residents, Segment, by_segment, reopen, seal
 from streamlearn.contracts import Segments, Snapshot
 from streamlearn.events import Features, Float_B, Int_B
 
 _LABEL_PREFIX = "label/"
+UNNAMED_MAX = 4  # segments, of batches before, that wait in memory until they are in their files
 
 
 class KeptEvents:
@@ -40,12 +42,22 @@ class KeptEvents:
         Keeps sealed segments.
     segment_rows
         Rows of a segment; the layout's by default.
+    background
+        Writes sealed segments to their files; without one, the caller's thread does.
     """
 
-    def __init__(self, layout: Layout, files: Segments, segment_rows: int | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        files: Segments,
+        segment_rows: int | None = None,
+        background: Executor | None = None,
+    ) -> None:
         self._layout = layout
         self._files = files
         self._segment_rows = segment_rows or layout.segment_rows
+        self._background = background
+        self._unnamed: deque[Segment] = deque()  # sealed, and not found in their files yet; oldest first
         self._segments: dict[int, Segment] = {}  # by number, oldest first
         self._residents = Residents()
         self._index = IdIndex()
@@ -72,15 +84,18 @@ class KeptEvents:
 
     # -------------------------------------------------------------------------------- for the plan
 
-    def lookup(self, ids: Ids) -> tuple[Int_B, Int_B, Float_B]:
+    def lookup(self, ids: BatchIds) -> tuple[Int_B, Int_B, Float_B]:
         """Return for each id its row (-1: none is kept), when that event came, and the label that it has (NaN)."""
         row_D, clock_us_D = np.full(len(ids), -1), np.zeros(len(ids), np.int64)
         label_D = np.full(len(ids), np.nan)
-        number_M, row_M = self._index.find(ids, self.retired_row)
+        number_M, row_M = self._index.find(ids.hash_D, self.retired_row)
+        asked = ids.of_rows
         for kept_ids, columns, label_N, first, places in self._sources(row_M):
             numbers, at = number_M[places], row_M[places] - first
             same = np.empty(len(at), np.bool_)
-            compare_ids(ids.data, ids.offsets, numbers, kept_ids.data, kept_ids.offsets, at, same)
+            compare_ids(
+                asked.data, asked.offsets, ids.row_D[numbers], kept_ids.data, kept_ids.offsets, at, same
+            )
             numbers, at = numbers[same], at[same]
             row_D[numbers] = at + first
             clock_us_D[numbers] = columns[CLOCK][at]
@@ -151,33 +166,42 @@ class KeptEvents:
             self._residents.forget(self._segments.pop(number))
 
     def seal(self) -> None:
-        """Seal what is enough for a segment. Waits for the disk's cache. Raises CheckpointError."""
-        while self.open.count >= self._segment_rows:
-            first_row = self.open.first_row
-            ids, columns, label_N = self.open.front(self._segment_rows)
-            content = write_segment(ids, columns)
-            name = f"{first_row:016d}-{sha256(content).hexdigest()}.segment"
-            segment = Segment(self._layout, first_row, name, self._files.seal(name, content))
+        """Seal what is enough for a segment. Waits where the background falls behind.
+
+        Raises CheckpointError where a segment, this one or one before, could not be written.
+        """
+        rows = self._segment_rows
+        sealed = self.open.count // rows * rows
+        if not sealed:
+            return
+        while self._unnamed and (self._unnamed[0].is_named or len(self._unnamed) >= UNNAMED_MAX):
+            self._unnamed.popleft().check()
+        segments = []
+        for start in range(0, sealed, rows):
+            ids, columns, label_N = self.open.copied(start, start + rows)
+            first_row = self.open.first_row + start
+            segment = seal(self._layout, first_row, ids, columns, self._files, self._background)
             if not np.isnan(label_N).all():
-                segment.restore_labels(label_N.copy())
-            self._segments[first_row // self._segment_rows] = segment
+                segment.restore_labels(label_N)
+            segments.append(segment)
+        self.open.drop_front(sealed)
+        for segment in segments:
+            self._unnamed.append(segment)
+            self._segments[segment.first_row // rows] = segment
             self._residents.look_at(segment)
-            self.open.drop_front(self._segment_rows)
 
     def _sources(self, row_M: Int_B) -> Iterator[tuple[Ids, Columns, Float_B | None, int, Int_B]]:
         """Yield where these rows are: ids, columns, labels, the first row there, and which of them those are."""
-        for number, places in by_segment(row_M, self._segment_rows):
-            segment = self._segments.get(number)
-            if segment is not None:
-                ids, columns = self._residents.look_at(segment)
-                yield ids, columns, segment.label_S, segment.first_row, places
-            else:
-                break
-        else:
-            return
+        is_open_M = row_M >= self.open.first_row
+        sealed = np.flatnonzero(~is_open_M)
+        for number, places in by_segment(row_M[sealed], self._segment_rows):
+            segment = self._segments[number]
+            ids, columns = self._residents.look_at(segment)
+            yield ids, columns, segment.label_S, segment.first_row, sealed[places]
         # What is not sealed is one source, however many segments it will be.
-        places = np.flatnonzero(row_M >= self.open.first_row)
-        yield self.open.ids, self.open.columns, self.open.labels, self.open.first_row, places
+        if len(sealed) < len(row_M):
+            places = np.flatnonzero(is_open_M)
+            yield self.open.ids, self.open.columns, self.open.labels, self.open.first_row, places
 
     def _ids(self, start: int, stop: int) -> Iterator[tuple[Ids, Int_B]]:
         """Yield the ids of rows ``start:stop``, a segment at a time."""
@@ -253,9 +277,10 @@ class KeptEvents:
             for ids, rows in self._ids(start, stop):
                 self._index.remove(ids, rows)
         self._segment_rows = segment_rows
+        self._unnamed.clear()
         self._segments = {
             number: known.get(name)
-            or Segment(self._layout, number * segment_rows, name, self._files.open(name))
+            or reopen(self._layout, number * segment_rows, segment_rows, name, self._files)
             for number, name in names.items()
         }
         for number, segment in self._segments.items():

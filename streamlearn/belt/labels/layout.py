@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streamlearn.belt.labels.ids import Ids
+from streamlearn.belt.labels.row_kernels import copy_rows
 from streamlearn.events import Int_B
 
 SEGMENT_BYTES = 4 * 1024 * 1024  # about; so that sealing one is a pause that nobody sees
@@ -27,7 +28,8 @@ _SHARES = 2  # classes that are reckoned with where they are not known
 
 SHARE = "share"
 CLOCK = "clock_us"
-FEATURES = ("numeric", "missing", "category")
+MISSING = "missing"
+FEATURES = ("numeric", MISSING, "category")
 SAID = ("version", "said")
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -55,7 +57,7 @@ class Layout:
         widths: dict[str, tuple[Any, int]] = {
             CLOCK: (np.int64, 1),
             "numeric": (np.float64, self.numeric),
-            "missing": (np.uint8, self.numeric),
+            MISSING: (np.uint8, self.numeric),
             "category": (np.int32, self.categorical),
             "version": (np.int64, self.learners),
             "said": (np.float64 if self.is_regression else np.int32, self.learners),
@@ -79,13 +81,20 @@ class Layout:
         return min(max(rows, SEGMENT_ROWS_MIN), SEGMENT_ROWS_MAX)
 
     def empty(self, rows: int, names: Collection[str] | None = None) -> Columns:
-        """Return columns for so many events, or those of these names; ``share`` has no class yet."""
+        """Return columns of zeros for so many events, or those of these names; ``share`` has no class yet."""
+        columns = self.unset(rows, self.widths().keys() if names is None else names)
+        for column in columns.values():
+            column[:] = 0
+        return columns
+
+    def unset(self, rows: int, names: Collection[str]) -> Columns:
+        """Return columns of these names for so many events, with anything in them; ``share`` has no class yet."""
         return {
             name: np.empty((rows, self.learners, 0))
             if name == SHARE
-            else np.zeros(rows if name == CLOCK else (rows, width), dtype)
+            else np.empty(rows if name == CLOCK else (rows, width), dtype)
             for name, (dtype, width) in self.widths().items()
-            if names is None or name in names
+            if name in names
         }
 
 
@@ -99,6 +108,8 @@ def write_segment(ids: Ids, columns: Columns) -> memoryview:
     """Return columns as a segment's file."""
     arrays, names = [ids.arrow()], ["id"]
     for name, column in columns.items():
+        if name == MISSING and not column.any():
+            continue  # the reader makes the same of it, and writing is most of what a segment costs
         flat = pa.array(np.ascontiguousarray(column).reshape(-1))
         width = column[0].size if len(column) else 0
         if name != CLOCK and width:
@@ -125,16 +136,32 @@ def read_segment(layout: Layout, content: memoryview) -> tuple[Ids, Columns]:
     ([b'a', b'b'], [[0.5], [1.5]], (2, 0))
     """
     batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
-    columns = layout.empty(batch.num_rows)
-    for name in columns:
-        if name in batch.schema.names:
-            column = batch.column(name)
-            if name == CLOCK:
-                columns[name] = column.to_numpy()
-                continue
-            shape = (batch.num_rows, layout.learners, -1) if name == SHARE else (batch.num_rows, -1)
-            columns[name] = column.flatten().to_numpy().reshape(shape)
-    return Ids.of(batch.column("id")), columns
+    return Ids.of(batch.column("id")), _ReadColumns(layout, batch)
+
+
+class _ReadColumns(Columns):
+    """The columns of a segment, each made a view when it is first asked for: mostly two of them are."""
+
+    def __init__(self, layout: Layout, batch: pa.RecordBatch) -> None:
+        super().__init__()
+        self._layout = layout
+        self._batch = batch
+
+    def __missing__(self, name: str) -> npt.NDArray[Any]:
+        self[name] = column = self._view(name)
+        return column
+
+    def _view(self, name: str) -> npt.NDArray[Any]:
+        rows = self._batch.num_rows
+        if name not in self._batch.schema.names:
+            return self._layout.empty(rows, [name])[name]
+        column = self._batch.column(name)
+        if name == CLOCK:
+            clocks: npt.NDArray[Any] = column.to_numpy()
+            return clocks
+        shape = (rows, self._layout.learners, -1) if name == SHARE else (rows, -1)
+        viewed: npt.NDArray[Any] = column.flatten().to_numpy().reshape(shape)
+        return viewed
 
 
 def gathered(
@@ -150,19 +177,26 @@ def gathered(
     rows
         How many there are in all.
     """
-    together: Columns = {}
+    together = layout.unset(rows, names)
     for columns, taken, placed in sources:
-        if len(taken) == rows and (np.diff(placed) == 1).all():
-            return {name: columns[name].take(taken, axis=0) for name in names}
-        together = together or layout.empty(rows, names)
         for name in names:
             column = columns[name]
             if name == SHARE:
                 together[name] = widened_shares(together[name], column.shape[2])
+            if column.shape[1:] != together[name].shape[1:]:
                 together[name][placed, :, : column.shape[2]] = column[taken]
-            else:
-                together[name][placed] = column[taken]
-    return together or layout.empty(rows, names)
+            elif column.size:
+                _copy_rows(column, taken, together[name], placed)
+    return together
+
+
+def _copy_rows(
+    source_N: npt.NDArray[Any], taken_M: Int_B, target_M: npt.NDArray[Any], placed_M: Int_B
+) -> None:
+    assert source_N.flags.c_contiguous
+    assert target_M.flags.c_contiguous
+    row_bytes = source_N.nbytes // len(source_N)
+    copy_rows(source_N.ctypes.data, taken_M, target_M.ctypes.data, placed_M, row_bytes)
 
 
 def widened_shares(share_NLW: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:

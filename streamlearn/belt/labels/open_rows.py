@@ -92,33 +92,36 @@ class OpenRows:
         share = self._columns[SHARE] = widened_shares(self._columns[SHARE], width)
         share[at, learner, :width] = said.probability_BC
 
-    def front(self, rows: int) -> tuple[Ids, Columns, Float_B]:
-        """Return the first events as they are sealed: ids, columns and, apart, labels."""
-        columns = {name: column[:rows] for name, column in self._columns.items()}
+    def copied(self, start: int, stop: int) -> tuple[Ids, Columns, Float_B]:
+        """Return copies of events, counted from the first one here, as they are sealed: ids, columns and, apart, labels."""
+        columns = {name: column[start:stop] for name, column in self._columns.items()}
         if SHARE in columns:
             columns[SHARE] = trimmed_shares(columns[SHARE])
-        return self.ids.rows(0, rows), columns, self._label_N[:rows]
+        columns = {name: column.copy() for name, column in columns.items()}
+        return self.ids.rows(start, stop).copy(), columns, self._label_N[start:stop].copy()
 
     def drop_front(self, rows: int) -> None:
         """The first events are sealed: go on with the others."""
         left = self.count - rows
         for column in (*self._columns.values(), self._label_N):
-            column[:left] = column[rows : self.count].copy()
+            column[:left] = column[rows : self.count]
         data, offsets_N = self._id_data, self._id_offsets_N
         start, end = int(offsets_N[rows]), int(offsets_N[self.count])
-        data[: end - start] = data[start:end].copy()
+        data[: end - start] = data[start:end]
         offsets_N[: left + 1] = offsets_N[rows : self.count + 1] - start
         self.first_row += rows
         self.count = left
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of all columns, by name."""
-        ids, columns, label_N = self.front(self.count)
-        arrays = {_PREFIX + name: column.copy() for name, column in columns.items()}
-        arrays[_PREFIX + "label"] = label_N.copy()
-        arrays[_PREFIX + "ids"] = ids.data[: int(ids.offsets[-1])].copy()
-        arrays[_PREFIX + "id_offsets"] = ids.offsets.copy()
-        return arrays
+        ids, columns, label_N = self.copied(0, self.count)
+        arrays = {_PREFIX + name: column for name, column in columns.items()}
+        return {
+            **arrays,
+            _PREFIX + "label": label_N,
+            _PREFIX + "ids": ids.data,
+            _PREFIX + "id_offsets": ids.offsets,
+        }
 
     def restore(self, first_row: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Become what was snapshotted."""

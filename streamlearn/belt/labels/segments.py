@@ -10,17 +10,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import Executor, Future
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streamlearn.belt.labels.ids import Ids
-from streamlearn.belt.labels.layout import Columns, Layout, read_segment
-from streamlearn.contracts import Mapped
+from streamlearn.belt.labels.layout import Columns, Layout, read_segment, write_segment
+from streamlearn.contracts import Mapped, Segments
 from streamlearn.events import Float_B, Int_B
 
 RESIDENT_BYTES_MAX = 24 * 1024 * 1024  # of segments that may stay in memory because they were looked at
+
+
+class Named(NamedTuple):
+    """A segment that is in its file."""
+
+    name: str
+    mapped: Mapped
 
 
 class Segment:
@@ -28,22 +37,63 @@ class Segment:
 
     ``label_S`` is NaN where there is none, and ``None`` while none of its events has one. It is replaced, never
     changed, once a snapshot has it.
+
+    Parameters
+    ----------
+    nbytes
+        Bytes that it takes, about: a file has a few thousand more than its columns.
+    named
+        Where it is, or will be.
+    read
+        Its ids and columns, where they are in memory; once they are let go of, they are read from its file.
     """
 
-    def __init__(self, layout: Layout, first_row: int, name: str, mapped: Mapped) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        first_row: int,
+        rows: int,
+        nbytes: int,
+        named: Future[Named],
+        read: tuple[Ids, Columns] | None = None,
+    ) -> None:
+        self._layout = layout
+        self._named = named
+        self._read = read
         self.first_row = first_row
-        self.name = name
-        self.mapped = mapped
-        self.ids, self.columns = read_segment(layout, mapped.content)
+        self._rows = rows
+        self.nbytes = nbytes
         self.label_S: Float_B | None = None
         self._shared = False
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._rows
+
+    def read(self) -> tuple[Ids, Columns]:
+        """Return its ids and columns. Waits, and raises, as ``name`` does, where they are in memory no more."""
+        if self._read is None:
+            self._read = read_segment(self._layout, self._named.result().mapped.content)
+        return self._read
 
     @property
-    def nbytes(self) -> int:
-        return len(self.mapped.content)
+    def is_named(self) -> bool:
+        """Whether it is in its file, or could not be written there: whether ``name`` returns or raises at once."""
+        return self._named.done()
+
+    @property
+    def name(self) -> str:
+        """Its name; waits until it has one. Raises CheckpointError where it could not be written."""
+        return self._named.result().name
+
+    def check(self) -> None:
+        """Raise CheckpointError where it could not be written."""
+        self._named.result()
+
+    def rest(self) -> None:
+        """Let go of the memory that it takes. Waits, and raises, as ``name`` does."""
+        mapped = self._named.result().mapped
+        self._read = None
+        mapped.rest()
 
     def share_labels(self) -> Float_B | None:
         """Return the labels for a snapshot; what comes later is written to a copy."""
@@ -64,29 +114,64 @@ class Segment:
         self.label_S[at] = label
 
 
+def seal(
+    layout: Layout,
+    first_row: int,
+    ids: Ids,
+    columns: Columns,
+    files: Segments,
+    background: Executor | None,
+) -> Segment:
+    """Return a segment of ids and columns that change no more.
+
+    It is written to its file, and named by its content, in the background where there is one.
+    """
+
+    def write() -> Named:
+        content = write_segment(ids, columns)
+        name = f"{first_row:016d}-{sha256(content).hexdigest()}.segment"
+        return Named(name, files.seal(name, content))
+
+    named = _done(write()) if background is None else background.submit(write)
+    nbytes = ids.nbytes + sum(column.nbytes for column in columns.values())
+    return Segment(layout, first_row, len(ids), nbytes, named, (ids, columns))
+
+
+def reopen(layout: Layout, first_row: int, rows: int, name: str, files: Segments) -> Segment:
+    """Return a segment that a checkpoint refers to. Raises CheckpointCorrupt."""
+    mapped = files.open(name)
+    return Segment(layout, first_row, rows, len(mapped.content), _done(Named(name, mapped)))
+
+
+def _done(named: Named) -> Future[Named]:
+    future: Future[Named] = Future()
+    future.set_result(named)
+    return future
+
+
 class Residents:
     """Which segments were looked at lately, and may be in memory."""
 
     def __init__(self, bytes_max: int = RESIDENT_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._looked_at: OrderedDict[str, Segment] = OrderedDict()
+        self._looked_at: OrderedDict[int, Segment] = OrderedDict()
 
     def look_at(self, segment: Segment) -> tuple[Ids, Columns]:
         """Return a segment's ids and columns; the one that was longest not looked at is let go of."""
-        if segment.name not in self._looked_at:
+        if segment.first_row not in self._looked_at:
             self._bytes += segment.nbytes
-        self._looked_at[segment.name] = segment
-        self._looked_at.move_to_end(segment.name)
+        self._looked_at[segment.first_row] = segment
+        self._looked_at.move_to_end(segment.first_row)
         while self._bytes > self._bytes_max and len(self._looked_at) > 1:
             self.forget(next(iter(self._looked_at.values())))
-        return segment.ids, segment.columns
+        return segment.read()
 
     def forget(self, segment: Segment) -> None:
         """Let go of a segment's memory, if it has any; it is read again when it is looked at."""
-        if self._looked_at.pop(segment.name, None) is not None:
+        if self._looked_at.pop(segment.first_row, None) is not None:
             self._bytes -= segment.nbytes
-        segment.mapped.rest()
+        segment.rest()
 
 
 def by_segment(rows: Int_B, segment_rows: int) -> Sequence[tuple[int, Int_B]]:
@@ -97,9 +182,12 @@ def by_segment(rows: Int_B, segment_rows: int) -> Sequence[tuple[int, Int_B]]:
     """
     if not len(rows):
         return []
+    first, last = int(rows.min()) // segment_rows, int(rows.max()) // segment_rows
+    if first == last:
+        return [(first, np.arange(len(rows)))]
     numbers = rows // segment_rows
-    if (numbers == numbers[0]).all():
-        return [(int(numbers[0]), np.arange(len(rows)))]
+    if last - first < 2**16:
+        numbers = (numbers - first).astype(np.uint16)  # which NumPy sorts by radix
     order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    return [(int(numbers[run[0]]), run) for run in np.split(order, starts[1:])]
+    starts = np.flatnonzero(np.diff(numbers[order]))
+    return [(int(rows[run[0]]) // segment_rows, run) for run in np.split(order, starts + 1)]

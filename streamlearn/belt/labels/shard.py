@@ -225,7 +225,8 @@ class JoiningShard(GuardedShard):
         undone_O = None
         if corrects_O.any():
             undone_O = np.where(corrects_O, np.int32(self._join.default_label), np.int32(NO_LABEL))
-        return Examples(features, target_O, labelled_O, classes, undone_O)
+        # A label is judged by what was said when its event came.
+        return Examples(features, target_O, labelled_O, classes, undone_O, asked_B=~labelled_O)
 
     def _features_of(self, columns: Columns) -> Features:
         return Features(
@@ -302,9 +303,8 @@ class JoiningShard(GuardedShard):
         }
         for name, count in added.items():
             self.counters[name] += count
-        predicted = self._join.kept.next_row - taken.first_row
         self.counters[EVENTS_LEARNED] += learned
-        self.counters[EVENTS_UNLABELLED] += predicted
+        self.counters[EVENTS_UNLABELLED] += taken.events
         self.counters[EVENTS_REJECTED] += int(np.count_nonzero(rejected_B))
         self._move_offsets(events)
         counters = self.counters

@@ -12,13 +12,20 @@ import pyarrow as pa
 from streamlearn.events import LAST, Bool_B, Int_B
 
 
-def last_of_message(events: pa.RecordBatch) -> Int_B:
-    """Return, for each event, the row of the last event of its message. Messages are whole."""
+def last_of_message(events: pa.RecordBatch, rows: Int_B | None = None) -> Int_B:
+    """Return, for each of these rows (all by default), which of them is the last of its message. Messages are whole.
+
+    >>> events = pa.RecordBatch.from_pydict({"last": [False, True, True, False, True]})
+    >>> last_of_message(events).tolist(), last_of_message(events, np.array([0, 1, 3, 4])).tolist()
+    ([1, 1, 2, 4, 4], [1, 1, 3, 3])
+    """
     is_last_B = ends_of_messages(events)
+    if rows is not None:
+        is_last_B = is_last_B[rows]
     ends = np.flatnonzero(is_last_B)
     message_B: Int_B = np.cumsum(is_last_B) - is_last_B
-    rows: Int_B = ends[message_B]
-    return rows
+    last_B: Int_B = ends[message_B]
+    return last_B
 
 
 def ends_of_messages(events: pa.RecordBatch) -> Bool_B:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamlearn.belt.monitors.evidence import BLOCKS, Float_KSF, evidence, threshold
+from streamlearn.belt.monitors.evidence import BLOCKS, Float_KSF, compare, threshold
 from streamlearn.belt.monitors.kernels import BLOCKS_DONE
 from streamlearn.contracts import Snapshot
 from streamlearn.errors import CheckpointRefused
@@ -137,10 +137,10 @@ class Windows:
         return found
 
     def _compare(self, watched_F: npt.NDArray[np.bool_]) -> list[Difference]:
-        reference_KSF, present_KSF = self._reference_KSF[:, :, watched_F], self.present_KSF[:, :, watched_F]
-        self._told_3SF[_REFERENCE][:, watched_F] = _means(reference_KSF)
-        self._told_3SF[_PRESENT][:, watched_F] = _means(present_KSF)
-        self._told_3SF[_MOVEMENT][:, watched_F] = evidence(reference_KSF, present_KSF) / self._threshold_S1
+        found_3SF, sum_7F = np.empty_like(self._told_3SF), np.empty((7, len(watched_F)))
+        compare(self._reference_KSF, self.present_KSF, found_3SF[0], found_3SF[1], found_3SF[2], sum_7F)
+        found_3SF[_MOVEMENT] /= self._threshold_S1
+        np.copyto(self._told_3SF, found_3SF, where=watched_F)
         reference_SF, present_SF, movement_SF = self.means()
         alarms = []
         for column in np.flatnonzero(watched_F & (movement_SF.max(axis=0) >= 1.0)).tolist():
@@ -182,11 +182,3 @@ class Windows:
             "phase": self._phase_F,
             "windows_closed": self._windows_closed,
         }
-
-
-def _means(statistic_KSF: Float_KSF) -> Float_BF:
-    """Return each statistic's mean over the blocks that have it; NaN where none has."""
-    has_KSF = np.isfinite(statistic_KSF)
-    with np.errstate(invalid="ignore", over="ignore"):
-        found: Float_BF = np.where(has_KSF, statistic_KSF, 0.0).sum(axis=0) / has_KSF.sum(axis=0)
-    return found

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from streamlearn.belt.metrics import Columns
-from streamlearn.belt.scores.kernels import fade_means
+from streamlearn.belt.scores.kernels import fade_classes, fade_errors
 from streamlearn.config import Task
 from streamlearn.contracts import Snapshot
 from streamlearn.events import Float_BC
@@ -46,8 +46,13 @@ class Fading:
 
     def add(self, judged: Columns) -> None:
         """Take judged events in, in order: the columns of the task's tally."""
-        if self._values:
-            fade_means(self._of(judged), self._fading_factor, self._state_2M)
+        truth_J, said_J = judged["truth"], judged["said"]
+        if self._task == "regression":
+            fade_errors(truth_J, said_J, self._fading_factor, self._state_2M)
+        elif self._values:
+            fade_classes(
+                truth_J, said_J, judged["share"], judged["loss"], self._fading_factor, self._state_2M
+            )
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics that are defined by now, all finite. Changes nothing (`reads_are_pure`)."""
@@ -64,14 +69,3 @@ class Fading:
     def restore(self, snapshot: Snapshot) -> None:
         """Become what was snapshotted."""
         self._state_2M = np.array(snapshot.arrays["sums"], np.float64)
-
-    def _of(self, judged: Columns) -> Float_BC:
-        truth_J, said_J = judged["truth"], judged["said"]
-        if self._task == "regression":
-            error_J = np.abs(truth_J - said_J)
-            with np.errstate(over="ignore"):  # a square that is not finite is left out
-                return np.column_stack((error_J, error_J * error_J))
-        columns = [(truth_J == said_J).astype(np.float64), judged["loss"]]
-        if self._task == "binary":
-            columns.append(np.square(judged["share"] - (truth_J == 1)))
-        return np.column_stack(columns)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamlearn.events import Bool_B, Code_B, Float_B, Float_BC, Int_B
-from streamlearn.native import kernel
+from streamlearn.native import inlined, kernel
 
 
 @kernel
@@ -86,14 +86,47 @@ def count_slices(row_B: Int_B, error_LB: Float_BC, table_RL2: npt.NDArray[np.flo
                 table_RL2[row_B[index], learner, 1] += error_LB[learner, index]
 
 
-@kernel
-def fade_means(value_JM: Float_BC, fading_factor: float, state_2M: Float_BC) -> None:
-    """Fade the sums of M values and their weights by one event, and add that event, where it has the value.
+@inlined
+def _faded(total: float, weight: float, value: float, fading_factor: float) -> tuple[float, float]:
+    """Return a sum and its weight, faded by one event, with that event.
 
     A value that is not finite leaves its sum as it was: it would stay there for good.
     """
-    for index in range(len(value_JM)):
-        for place in range(value_JM.shape[1]):
-            if math.isfinite(value_JM[index, place]):
-                state_2M[0, place] = state_2M[0, place] * fading_factor + value_JM[index, place]
-                state_2M[1, place] = state_2M[1, place] * fading_factor + 1.0
+    if math.isfinite(value):
+        return total * fading_factor + value, weight * fading_factor + 1.0
+    return total, weight
+
+
+@kernel
+def fade_classes(
+    truth_J: Code_B,
+    said_J: Code_B,
+    share_J: Float_B,
+    loss_J: Float_B,
+    fading_factor: float,
+    state_2M: Float_BC,
+) -> None:
+    """Take judged events into the faded sums of accuracy, log loss and, where M is 3, the Brier score of class 1."""
+    right, right_weight = state_2M[0, 0], state_2M[1, 0]
+    loss, loss_weight = state_2M[0, 1], state_2M[1, 1]
+    brier, brier_weight = state_2M[0, -1], state_2M[1, -1]
+    for index in range(len(truth_J)):
+        is_right = 1.0 if truth_J[index] == said_J[index] else 0.0
+        right, right_weight = _faded(right, right_weight, is_right, fading_factor)
+        loss, loss_weight = _faded(loss, loss_weight, loss_J[index], fading_factor)
+        gap = share_J[index] - (1.0 if truth_J[index] == 1 else 0.0)
+        brier, brier_weight = _faded(brier, brier_weight, gap * gap, fading_factor)
+    state_2M[0, -1], state_2M[1, -1] = brier, brier_weight  # before the others, one of which this may be
+    state_2M[0, 0], state_2M[1, 0] = right, right_weight
+    state_2M[0, 1], state_2M[1, 1] = loss, loss_weight
+
+
+@kernel
+def fade_errors(truth_J: Float_B, said_J: Float_B, fading_factor: float, state_2M: Float_BC) -> None:
+    """Take judged events into the faded sums of the absolute and the squared error."""
+    for index in range(len(truth_J)):
+        error = abs(truth_J[index] - said_J[index])
+        for place, value in enumerate((error, error * error)):
+            state_2M[0, place], state_2M[1, place] = _faded(
+                state_2M[0, place], state_2M[1, place], value, fading_factor
+            )

@@ -21,6 +21,7 @@ from streamlearn.learners.compiled.layout import CENTER, MIN_MAX, STANDARD, Cell
 from streamlearn.learners.compiled.plan import CompiledProgram
 from streamlearn.learners.compiled.plan_models import Bayes, Linear, Passive, Softmax
 from streamlearn.learners.compiled.vocabulary import Vocabulary
+from streamlearn.learners.snapshot_memory import SnapshotMemory
 
 ModelState = LinearState | PassiveState | SoftmaxState | BayesState
 
@@ -38,6 +39,7 @@ class State:
         self.rows = _fresh_rows(program)
         self.model = _fresh_model(program)
         self.vocabulary = Vocabulary(program.encoders)
+        self._memory = SnapshotMemory()
         self.labels: list[Label] = []  # in the order in which they were learned
         self.chunk: Chunk | None = None  # scratch: means nothing between batches
 
@@ -55,11 +57,12 @@ class State:
         """Return copies of all arrays, without the room that is not in use."""
         sizes = self._sizes(len(self.vocabulary), len(self.labels))
         parts: list[Any] = [self.cells, self.rows, self.model]
-        return {
-            _key(part, name): _cut(name, array, sizes)
-            for part in parts
-            for name, array in part._asdict().items()
-        }
+        with self._memory.in_use():
+            return {
+                _key(part, name): self._memory.copied(_cut(name, array, sizes))
+                for part in parts
+                for name, array in part._asdict().items()
+            }
 
     def fill(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take copies of what ``cut`` returned. Raises ValueError where they do not fit."""
@@ -174,7 +177,7 @@ def _resized(part: _Arrays, sizes: dict[str, int]) -> _Arrays:
 
 
 def _cut(name: str, array: npt.NDArray[Any], sizes: dict[str, int]) -> npt.NDArray[Any]:
-    return array[tuple(slice(sizes.get(axis)) for axis in _axes(name, array))].copy()
+    return array[tuple(slice(sizes.get(axis)) for axis in _axes(name, array))]
 
 
 def _filled(part: _Arrays, arrays: Mapping[str, npt.NDArray[Any]], sizes: dict[str, int]) -> _Arrays:

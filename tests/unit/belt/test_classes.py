@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import pyarrow as pa
 import pytest
 
 from streamlearn.belt.classes import ClassIndex
@@ -41,6 +44,20 @@ def test_open_classes_are_append_only_and_bounded() -> None:
 
 def test_text_and_number_are_different_classes() -> None:
     assert index("multiclass").encode(['"1"', "1"]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("known", [2, 3, 8, 9, 40])
+def test_known_tokens_of_any_number_and_length_are_found_wherever_they_lie(known: int) -> None:
+    draw = random.Random(known)
+    tokens = [f'"{"x" * (number % 9)}{number}"' for number in range(known)]
+    many = index("multiclass")
+    assert many.encode(tokens).tolist() == list(range(known))
+    drawn = [draw.randrange(known) for _ in range(500)]
+    labels = pa.array([tokens[number] for number in drawn], pa.large_string())
+    for start, stop in ((0, 500), (3, 500), (7, 8), (5, 5)):
+        assert many.encode(labels[start:stop]).tolist() == drawn[start:stop]
+    with_new = pa.concat_arrays([labels, pa.array(['"new"', None], pa.large_string())])
+    assert many.encode(with_new).tolist() == [*drawn, known, -1]
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbers_for_tests import apart
 
 from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.decode_arrow import ArrowDecoder
@@ -36,7 +37,8 @@ def message(compression: str | None = None, **columns: Any) -> bytes:
 
 def decoded(*values: bytes | None, **options: Any) -> list[dict[str, Any]]:
     event = EVENT.model_copy(update=options)
-    rows: list[dict[str, Any]] = ArrowDecoder(event, "binary").decode(raw(*values)).to_pylist()
+    events = ArrowDecoder(event, "binary").decode(raw(*values))
+    rows: list[dict[str, Any]] = apart(events, event.numeric).to_pylist()
     return rows
 
 
@@ -86,16 +88,15 @@ def test_rows_are_those_of_json(data: st.DataObject) -> None:
     if pa.types.is_string(columns["c"].type) and data.draw(st.booleans()):
         columns["c"] = columns["c"].dictionary_encode()
     batch = pa.RecordBatch.from_pydict(columns)
-    found = ArrowDecoder(EVENT, "binary").decode(raw(message_of(batch))).to_pylist()
+    found = decoded(message_of(batch))
     if (
         found[0]["row"] < 0
     ):  # the message as a whole: then JSON refuses each of its rows that has a value there
         assert found[0]["reason"] == Reason.WRONG_COLUMN_TYPE
         return
     lines = [msgspec.json.encode(row) for row in batch.to_pylist()]
-    of_json = (
-        JsonDecoder(EVENT.model_copy(update={"format": "json"}), "binary").decode(raw(*lines)).to_pylist()
-    )
+    by_json = JsonDecoder(EVENT.model_copy(update={"format": "json"}), "binary").decode(raw(*lines))
+    of_json = apart(by_json, EVENT.numeric).to_pylist()
     compared = ("time_us", "numeric/a", "numeric/b", "categorical/c", "label", "id", "reason")
     assert [[row[name] for name in compared] for row in found] == [
         [row[name] for name in compared] for row in of_json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from numbers_for_tests import together
 
 from streamlearn.belt.features import FeatureBuilder
 from streamlearn.config import Event
@@ -12,8 +13,9 @@ from streamlearn.events import MISSING_CATEGORY
 
 
 def typed(a: list[float | None], c: list[str | None]) -> pa.RecordBatch:
-    arrays = [pa.array(a, pa.float64()), pa.array(c, pa.large_string())]
-    return pa.RecordBatch.from_arrays(arrays, names=["numeric/a", "categorical/c"])
+    return pa.RecordBatch.from_arrays(
+        [together([a]), pa.array(c, pa.large_string())], names=["numeric", "categorical/c"]
+    )
 
 
 def builder(missing: str = "mean") -> FeatureBuilder:
@@ -78,18 +80,13 @@ def plainly_filled(columns: list[list[float | None]], missing: str) -> tuple[np.
 def test_every_row_is_that_of_a_plain_loop_wherever_it_lies_in_arrows_buffers(
     missing: str, cuts: list[int]
 ) -> None:
-    """Slices begin within a byte of the validity bits; some columns have none."""
     draw = np.random.default_rng(2)
     columns: list[list[float | None]] = [
         [None if draw.random() < share else float(value) for value in draw.lognormal(0, 9, 300)]
         for share in (0.0, 0.0, 0.01, 0.5, 1.0)
     ]
     names = [f"f{number}" for number in range(5)]
-    order = [3, 0, 4, 2, 1]  # a column's place in the batch is not its place in the config
-    batch = pa.RecordBatch.from_arrays(
-        [pa.array(columns[place], pa.float64()) for place in order],
-        names=[f"numeric/{names[place]}" for place in order],
-    )
+    batch = pa.RecordBatch.from_arrays([together(columns)], names=["numeric"])
     features = FeatureBuilder(Event(label="y", numeric=tuple(names), missing=missing))
     starts = np.cumsum([0, *cuts[:-1]]).tolist()
     built = [features.build(batch.slice(start, length)) for start, length in zip(starts, cuts, strict=True)]

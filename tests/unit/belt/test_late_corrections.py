@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pytest
+from numbers_for_tests import together
 
 from streamlearn.assemble import shard_factory
 from streamlearn.belt.labels.shard import JoiningShard
@@ -69,13 +70,15 @@ def stream(seed: int) -> tuple[pa.RecordBatch, Float_B]:
         "offset": np.concatenate((np.arange(EVENTS), np.arange(len(clicked)))),
         "timestamp_ms": np.zeros(len(topic), int),
         "time_us": time_us,
-        "numeric/a": np.concatenate((a_B, np.full(len(clicked), np.nan))),
         "reason": np.zeros(len(topic), int),
     }
     schema = event_schema(("a",), (), real_label=False)
     arrays = []
+    a_J = np.concatenate((a_B, np.full(len(clicked), np.nan)))
     for field in schema:
-        if field.name in columns:
+        if field.name == "numeric":
+            arrays.append(together([a_J[order].tolist()]))
+        elif field.name in columns:
             arrays.append(pa.array(columns[field.name][order], field.type))
         elif field.name == "id":
             arrays.append(pa.array([str(row) for row in rows[order].tolist()], field.type))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from streamlearn.belt.merge import BEFORE_ALL_TIME_US, TimeMerge
+from streamlearn.belt.merge import BEFORE_ALL_TIME_US, LEFT_ROWS_MAX, TimeMerge
 from streamlearn.events import Reason, TopicPartition, event_schema
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
@@ -135,6 +138,48 @@ def test_pieces_make_no_difference(piece: int) -> None:
     got += order(pieces.take(0.0))
     assert got == order(whole.take(0.0))
     assert not pieces.waiting
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+@pytest.mark.parametrize("left_rows_max", [0, 1024])
+def test_rows_that_came_in_turns_are_merged_as_batches_of_their_own_would_be(
+    piece: int, left_rows_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamlearn.belt.merge.LEFT_ROWS_MAX", left_rows_max)
+    times = {A: [1, 4, 4, 3, 9, 12, 12], B: [2, 2, 4, 11, 5, 12, 20]}
+    apart, in_turns = merge(), merge()
+    expected: list[tuple[int, int]] = []
+    got: list[tuple[int, int]] = []
+    for first in range(0, 7, piece):
+        batches = [batch(each, first, values[first : first + piece]) for each, values in times.items()]
+        rows = batches[0].num_rows
+        turns = [place + rows * partition for place in range(rows) for partition in (0, 1)]
+        both = pa.concat_batches(batches).take(pa.array(turns))
+        for number, (partition, own) in enumerate(zip(times, batches, strict=True)):
+            apart.add(partition, own, 10.0)
+            in_turns.add(partition, both, 10.0, np.arange(number, 2 * rows, 2))
+        expected += order(apart.take(0.0))
+        got += order(in_turns.take(0.0))
+        assert in_turns.waiting == apart.waiting
+        assert in_turns.waiting_bytes(A) == apart.waiting_bytes(A)
+    apart.caught_up([A, B])
+    in_turns.caught_up([A, B])
+    assert got + order(in_turns.take(0.0)) == expected + order(apart.take(0.0))
+    assert not in_turns.waiting
+
+
+def test_a_few_rows_that_wait_do_not_keep_a_large_batch() -> None:
+    lanes = merge()
+    events = LEFT_ROWS_MAX + 2
+    both = pa.concat_batches([batch(A, 0, list(range(1, events))), batch(B, 0, [events + 1])])
+    freed = weakref.ref(both)
+    lanes.add(A, both, rows=np.arange(events - 1))
+    lanes.add(B, both, rows=np.array([events - 1]))
+    lanes.caught_up([B])
+    del both
+    assert len(order(lanes.take(0.0))) == events - 1
+    assert lanes.waiting
+    assert freed() is None
 
 
 def test_what_is_merged_refers_to_its_messages():

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from scanner_for_tests import array_of, check_scan, scanner_of
+from scanner_for_tests import array_of, check_scan, scanner_of, typed_of
 
 from streamlearn.config import Event
+from streamlearn.events import numeric_matrix
 
 EVENT = Event(label="y", numeric=("x",))
 
@@ -24,8 +24,8 @@ def floats_of(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         array_of([f'{{"x":{text}}}'.encode() for text in texts]), np.zeros(len(texts), np.int64)
     )
     taken = ~batch.doubtful_B
-    values = pa.RecordBatch.from_arrays(batch.columns(), names=["time", "x", "y", "id", "reason", "detail"])
-    return values.column("x").to_numpy(zero_copy_only=False), taken
+    columns = dict(zip((field.name for field in typed_of(EVENT, "binary")), batch.columns(), strict=True))
+    return numeric_matrix(columns["numeric"])[:, 0], taken
 
 
 def any_bits(chance: random.Random) -> str:

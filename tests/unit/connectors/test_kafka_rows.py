@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from confluent_kafka import Message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamlearn.connectors.kafka_rows import taken_of
+from streamlearn.connectors.kafka_rows import due, taken_of
 from streamlearn.events import TopicPartition
 
 TOPICS = ("a", "b")
@@ -46,3 +47,34 @@ def test_a_gap_in_offsets_is_no_trouble() -> None:
     taken = taken_of([message(partition, 5), message(partition, 9)], TOPICS, {partition: 2})
     assert taken.batch.column("offset").to_pylist() == [5, 9]
     assert taken.reached == {partition: 10}
+
+
+RUNS = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(0, 9), st.integers(1, 4)), max_size=6
+)
+
+
+@settings(max_examples=500)
+@given(RUNS, st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 2)), st.integers(0, 12)))
+def test_a_row_is_due_when_it_is_past_all_that_came_before_it(
+    runs: list[tuple[int, int, int, int]], expected: dict[tuple[int, int], int]
+) -> None:
+    rows = [(topic, number, first + step) for topic, number, first, count in runs for step in range(count)]
+    past = {source: offset - 1 for source, offset in expected.items()}
+    wanted: list[bool] = []
+    reached: dict[TopicPartition, int] = {}
+    for topic, number, offset in rows:
+        is_due = offset > past.get((topic, number), 99)
+        wanted.append(is_due)
+        if is_due:
+            past[topic, number] = offset
+            reached[TopicPartition("ab"[topic], number)] = offset + 1
+    table = np.array(rows, np.int64).reshape(-1, 3)
+    found, found_reached = due(
+        table[:, 0].astype(np.int16),
+        table[:, 1].astype(np.int32),
+        table[:, 2].copy(),
+        ["a", "b"],
+        {TopicPartition("ab"[topic], number): offset for (topic, number), offset in expected.items()},
+    )
+    assert (found.tolist(), found_reached) == (wanted, reached)
