@@ -56,6 +56,7 @@ class Taken:
     counts: Int_B
     duplicate_B: Bool_B  # events that have the id of another one
     learned_B: Bool_B  # rows because of which a label is learned
+    needed_N: Bool_B  # of events that are not sealed: whether they are to be with their features
     first_row: int  # of the events that this batch brings
 
     @property
@@ -118,6 +119,7 @@ class LabelJoin:
         self._policy[kernels.HAS_DEFAULT] = default_label is not None
         self._policy[kernels.ON_LATE_LABEL] = _ON_LATE_LABEL[labels.on_late_label]
         self._policy[kernels.LEARNS_CORRECTIONS] = labels.on_correction == "learn"
+        self._policy[kernels.SEGMENT_ROWS] = kept.segment_rows
         self._bytes_max = labels.pending_bytes_max
 
     @property
@@ -148,7 +150,8 @@ class LabelJoin:
         ids = BatchIds(tokens, kind_B != kernels.NOTHING)
         row_D, clock_us_D, label_D = self.kept.lookup(ids)
         labels = int(np.count_nonzero(kind_B == kernels.LABEL))
-        self.kept.reserve(int(np.count_nonzero(kind_B == kernels.EVENT)))
+        events = int(np.count_nonzero(kind_B == kernels.EVENT))
+        self.kept.reserve(events)
         waiting = len(self.early)
         state = np.zeros(kernels.STATE_SIZE, np.int64)
         state[kernels.CLOCK] = self.clock_us
@@ -172,6 +175,7 @@ class LabelJoin:
             np.zeros(kernels.COUNTS_SIZE, np.int64),
             np.zeros(len(kind_B), np.bool_),
             np.zeros(len(kind_B), np.bool_),
+            np.zeros(self.kept.open.count + events, np.bool_),
             self.kept.next_row,
         )
 
@@ -212,6 +216,7 @@ class LabelJoin:
                 taken.counts,
                 taken.duplicate_B,
                 taken.learned_B,
+                taken.needed_N,
                 kind_O,
                 row_O,
                 label_O,
@@ -252,7 +257,7 @@ class LabelJoin:
         self.clock_us = int(state[kernels.CLOCK])
         kept.expire_row = int(state[kernels.EXPIRE])
         kept.index(taken.first_row)
-        kept.seal()  # before anything is forgotten: what is sealed depends on the rows alone
+        kept.seal(taken.needed_N)  # before anything is forgotten: what is sealed depends on the rows alone
         kept.retire(self.clock_us - int(self._policy[kernels.WAIT] + self._policy[kernels.REMEMBER]))
 
     def note_delays(self, delay_us: Int_B) -> None:
@@ -268,6 +273,7 @@ class LabelJoin:
     def restore(self, snapshot: Snapshot) -> None:
         """Become what was snapshotted. Raises CheckpointCorrupt where a segment is gone or does not verify."""
         self.kept.restore(snapshot)
+        self._policy[kernels.SEGMENT_ROWS] = self.kept.segment_rows
         self.early.restore(snapshot)
         self.clock_us = int(snapshot.data["clock_us"])
         self.delays = np.array(snapshot.arrays["delays"])

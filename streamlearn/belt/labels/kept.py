@@ -2,7 +2,8 @@
 
 Rows are counted over the shard's life. Three of them divide it: before ``retired_row`` an event is forgotten,
 before ``expire_row`` none is pending, and ``next_row`` is the next one to come. Segments begin at multiples of
-their size, so where they are cut depends on no batch (`replay_equals_run`).
+their size, and one is sealed when as many events again have come behind it, so where they are cut, and what is sealed,
+depends on no batch (`replay_equals_run`).
 
 Shape letters: B rows of a batch, D different ids, M rows that are asked for, N kept events.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +22,31 @@ import pyarrow as pa
 from streamlearn.belt.labels.ids import BatchIds, Ids
 from streamlearn.belt.labels.index import IdIndex
 from streamlearn.belt.labels.index_kernels import compare_ids
-from streamlearn.belt.labels.layout import CLOCK, Columns, Layout, gathered
+from streamlearn.belt.labels.layout import Columns, Layout, SegmentRows, gathered
 from streamlearn.belt.labels.open_rows import OpenRows
 from streamlearn.belt.labels.segments import Residents, Segment, by_segment, reopen, seal
 from streamlearn.contracts import Segments, Snapshot
-from streamlearn.events import Features, Float_B, Int_B
+from streamlearn.events import Bool_B, Features, Float_B, Int_B
 
 _LABEL_PREFIX = "label/"
 UNNAMED_MAX = 4  # segments, of batches before, that wait in memory until they are in their files
+
+
+class _Where(NamedTuple):
+    """One place where some of the rows are that were asked for."""
+
+    ids: Ids
+    clock_us_N: Int_B
+    columns: Columns
+    label_N: Float_B | None
+    first_row: int
+    places: Int_B  # which of the rows those are
+    sealed: SegmentRows | None
+
+    def places_of(self, row_M: Int_B) -> Int_B:
+        """Return where in ``columns`` rows are."""
+        at_M = row_M - self.first_row
+        return at_M if self.sealed is None else self.sealed.places(at_M)
 
 
 class KeptEvents:
@@ -55,7 +73,7 @@ class KeptEvents:
     ) -> None:
         self._layout = layout
         self._files = files
-        self._segment_rows = segment_rows or layout.segment_rows
+        self.segment_rows = segment_rows or layout.segment_rows
         self._background = background
         self._unnamed: deque[Segment] = deque()  # sealed, and not found in their files yet; oldest first
         self._segments: dict[int, Segment] = {}  # by number, oldest first
@@ -90,17 +108,18 @@ class KeptEvents:
         label_D = np.full(len(ids), np.nan)
         number_M, row_M = self._index.find(ids.hash_D, self.retired_row)
         asked = ids.of_rows
-        for kept_ids, columns, label_N, first, places in self._sources(row_M):
-            numbers, at = number_M[places], row_M[places] - first
+        for where in self._sources(row_M):
+            kept_ids, places = where.ids, where.places
+            numbers, at = number_M[places], row_M[places] - where.first_row
             same = np.empty(len(at), np.bool_)
             compare_ids(
                 asked.data, asked.offsets, ids.row_D[numbers], kept_ids.data, kept_ids.offsets, at, same
             )
             numbers, at = numbers[same], at[same]
-            row_D[numbers] = at + first
-            clock_us_D[numbers] = columns[CLOCK][at]
-            if label_N is not None:
-                label_D[numbers] = label_N[at]
+            row_D[numbers] = at + where.first_row
+            clock_us_D[numbers] = where.clock_us_N[at]
+            if where.label_N is not None:
+                label_D[numbers] = where.label_N[at]
         return row_D, clock_us_D, label_D
 
     def reserve(self, more: int) -> None:
@@ -114,9 +133,8 @@ class KeptEvents:
 
     def expiring_clocks(self, row: int) -> tuple[Int_B, int]:
         """Return when the events came that are sealed with this row, and the first of them."""
-        segment = self._segments[row // self._segment_rows]
-        _, columns = self._residents.look_at(segment)
-        return columns[CLOCK], segment.first_row
+        segment = self._segments[row // self.segment_rows]
+        return self._residents.look_at(segment).clock_us_N, segment.first_row
 
     # ------------------------------------------------------------------------------ what was planned
 
@@ -125,21 +143,23 @@ class KeptEvents:
         self.open.append(Ids.of(ids), features.numeric_BF, features.missing_BF, category_BK)
 
     def gather(self, row_M: Int_B, names: Collection[str]) -> Columns:
-        """Return these columns of these events."""
+        """Return these columns of these events, which may all be learned yet."""
         sources = (
-            (columns, row_M[places] - first, places) for _, columns, _, first, places in self._sources(row_M)
+            (where.columns, where.places_of(row_M[where.places]), where.places)
+            for where in self._sources(row_M)
         )
         return gathered(sources, self._layout, len(row_M), names)
 
     def id_of(self, row: int) -> str:
         """Return the id of an event that is kept, for people."""
-        ((ids, _, _, first, _),) = self._sources(np.array([row]))
-        text: bytes = ids.rows(row - first, row - first + 1).arrow()[0].as_py()
+        (where,) = self._sources(np.array([row]))
+        at = row - where.first_row
+        text: bytes = where.ids.rows(at, at + 1).arrow()[0].as_py()
         return text.decode()
 
     def set_labels(self, row_M: Int_B, label_M: Float_B) -> None:
         """Note the labels that these events have now."""
-        for number, places in by_segment(row_M, self._segment_rows):
+        for number, places in by_segment(row_M, self.segment_rows):
             if number in self._segments:
                 segment = self._segments[number]
                 segment.set_labels(row_M[places] - segment.first_row, label_M[places])
@@ -162,25 +182,30 @@ class KeptEvents:
         for ids, rows in self._ids(self.retired_row, until):
             self._index.remove(ids, rows)
         self.retired_row = until
-        for number in [n for n in self._segments if (n + 1) * self._segment_rows <= until]:
+        for number in [n for n in self._segments if (n + 1) * self.segment_rows <= until]:
             self._residents.forget(self._segments.pop(number))
 
-    def seal(self) -> None:
-        """Seal what is enough for a segment. Waits where the background falls behind.
+    def seal(self, needed_N: Bool_B) -> None:
+        """Seal segments behind which another one is full. Waits where the background falls behind.
+
+        Parameters
+        ----------
+        needed_N
+            From the first event on that is not sealed: whether it may be learned yet, and goes with its features.
 
         Raises CheckpointError where a segment, this one or one before, could not be written.
         """
-        rows = self._segment_rows
-        sealed = self.open.count // rows * rows
-        if not sealed:
+        rows = self.segment_rows
+        sealed = (self.open.count // rows - 1) * rows
+        if sealed <= 0:
             return
         while self._unnamed and (self._unnamed[0].is_named or len(self._unnamed) >= UNNAMED_MAX):
             self._unnamed.popleft().check()
         segments = []
         for start in range(0, sealed, rows):
-            ids, columns, label_N = self.open.copied(start, start + rows)
+            kept, label_N = self.open.sealed(start, start + rows, needed_N[start : start + rows])
             first_row = self.open.first_row + start
-            segment = seal(self._layout, first_row, ids, columns, self._files, self._background)
+            segment = seal(self._layout, first_row, kept, self._files, self._background)
             if not np.isnan(label_N).all():
                 segment.restore_labels(label_N)
             segments.append(segment)
@@ -190,24 +215,34 @@ class KeptEvents:
             self._segments[segment.first_row // rows] = segment
             self._residents.look_at(segment)
 
-    def _sources(self, row_M: Int_B) -> Iterator[tuple[Ids, Columns, Float_B | None, int, Int_B]]:
-        """Yield where these rows are: ids, columns, labels, the first row there, and which of them those are."""
+    def _sources(self, row_M: Int_B) -> Iterator[_Where]:
+        """Yield where these rows are."""
         is_open_M = row_M >= self.open.first_row
         sealed = np.flatnonzero(~is_open_M)
-        for number, places in by_segment(row_M[sealed], self._segment_rows):
+        for number, places in by_segment(row_M[sealed], self.segment_rows):
             segment = self._segments[number]
-            ids, columns = self._residents.look_at(segment)
-            yield ids, columns, segment.label_S, segment.first_row, sealed[places]
+            kept = self._residents.look_at(segment)
+            yield _Where(
+                kept.ids,
+                kept.clock_us_N,
+                kept.columns,
+                segment.label_S,
+                segment.first_row,
+                sealed[places],
+                kept,
+            )
         # What is not sealed is one source, however many segments it will be.
         if len(sealed) < len(row_M):
-            places = np.flatnonzero(is_open_M)
-            yield self.open.ids, self.open.columns, self.open.labels, self.open.first_row, places
+            opened, places = self.open, np.flatnonzero(is_open_M)
+            yield _Where(
+                opened.ids, opened.clocks_us, opened.columns, opened.labels, opened.first_row, places, None
+            )
 
     def _ids(self, start: int, stop: int) -> Iterator[tuple[Ids, Int_B]]:
         """Yield the ids of rows ``start:stop``, a segment at a time."""
         while start < min(stop, self.open.first_row):
-            segment = self._segments[start // self._segment_rows]
-            ids, _ = self._residents.look_at(segment)
+            segment = self._segments[start // self.segment_rows]
+            ids = self._residents.look_at(segment).ids
             first, last = segment.first_row, min(stop, segment.first_row + len(segment))
             yield ids.rows(start - first, last - first), np.arange(start, last)
             start = last
@@ -236,7 +271,7 @@ class KeptEvents:
     @property
     def segments_from(self) -> int:
         """The row before which no segment is needed, now or ever again."""
-        return min(self.retired_row // self._segment_rows * self._segment_rows, self.open.first_row)
+        return min(self.retired_row // self.segment_rows * self.segment_rows, self.open.first_row)
 
     def snapshot(self) -> Snapshot:
         """Return the state: sealed segments by name, a byte an event, the newest events as they are."""
@@ -250,7 +285,7 @@ class KeptEvents:
         arrays["open/label"][:forgotten] = np.nan
         arrays["status"] = self.statuses.copy()
         data = {
-            "segment_rows": self._segment_rows,
+            "segment_rows": self.segment_rows,
             "segments": list(self.segment_names),
             "open_row": self.open.first_row,
             "expire_row": self.expire_row,
@@ -269,14 +304,14 @@ class KeptEvents:
         segment_rows = int(data["segment_rows"])
         retired_row, next_row = int(data["retired_row"]), int(data["open_row"]) + len(arrays["open/label"])
         names = {int(name.partition("-")[0]) // segment_rows: name for name in data["segments"]}
-        if segment_rows != self._segment_rows or any(
+        if segment_rows != self.segment_rows or any(
             segment.name != names.get(number, segment.name) for number, segment in self._segments.items()
         ):
             self._index, had = IdIndex(), (0, 0)
         for start, stop in ((had[0], min(had[1], retired_row)), (max(had[0], next_row), had[1])):
             for ids, rows in self._ids(start, stop):
                 self._index.remove(ids, rows)
-        self._segment_rows = segment_rows
+        self.segment_rows = segment_rows
         self._unnamed.clear()
         self._segments = {
             number: known.get(name)

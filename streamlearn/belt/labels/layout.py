@@ -1,16 +1,19 @@
 """What is kept of an event that waits for its label: columns, and how they are written as a segment.
 
 A segment is an Arrow IPC file of one record batch, read where it lies: the columns of a read segment are views of
-the file's own bytes. Source: https://arrow.apache.org/docs/format/Columnar.html
+the file's own bytes. It has a row for each event, with its id and clock; in the column ``kept``, a list, those have
+one entry whose features and predictions are still needed, and the others none.
+Source: https://arrow.apache.org/docs/format/Columnar.html
 
-Shape letters: N kept events, F numeric features, K categorical ones, L learners, W classes that have a share.
+Shape letters: N kept events, P those of them that have columns, F numeric features, K categorical ones, L learners,
+W classes that have a share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +35,33 @@ MISSING = "missing"
 FEATURES = ("numeric", MISSING, "category")
 SAID = ("version", "said")
 
+KEPT = "kept"
+
 Columns = dict[str, npt.NDArray[Any]]
+
+
+class SegmentRows(NamedTuple):
+    """The events of a segment: when each came, and the columns of those that may be learned yet."""
+
+    ids: Ids
+    clock_us_N: Int_B
+    place_N: npt.NDArray[
+        np.int32
+    ]  # where an event's columns begin, and one more: where those of the last end
+    columns: Columns  # of P events
+
+    @property
+    def nbytes(self) -> int:
+        columns = sum(column.nbytes for column in self.columns.values())
+        return int(self.ids.nbytes + self.clock_us_N.nbytes + self.place_N.nbytes + columns)
+
+    def places(self, at_M: Int_B) -> Int_B:
+        """Return where the columns of these events are."""
+        place_M = self.place_N[at_M]
+        assert (self.place_N[at_M + 1] > place_M).all(), (
+            "what may be learned yet was sealed with its features"
+        )
+        return place_M.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +133,23 @@ def trimmed_shares(share_NLW: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return np.ascontiguousarray(share_NLW[:, :, : int(said[-1]) + 1 if len(said) else 0])
 
 
-def write_segment(ids: Ids, columns: Columns) -> memoryview:
-    """Return columns as a segment's file."""
-    arrays, names = [ids.arrow()], ["id"]
-    for name, column in columns.items():
-        if name == MISSING and not column.any():
+def write_segment(rows: SegmentRows) -> memoryview:
+    """Return the rows of a segment as its file."""
+    arrays, names = [], []
+    for name, column in rows.columns.items():
+        if not len(column) or not column[0].size or (name == MISSING and not column.any()):
             continue  # the reader makes the same of it, and writing is most of what a segment costs
         flat = pa.array(np.ascontiguousarray(column).reshape(-1))
-        width = column[0].size if len(column) else 0
-        if name != CLOCK and width:
-            arrays.append(pa.FixedSizeListArray.from_arrays(flat, width))
-            names.append(name)
-        elif name == CLOCK:
-            arrays.append(flat)
-            names.append(name)
-    batch = pa.RecordBatch.from_arrays(arrays, names)
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, column[0].size))
+        names.append(name)
+    places = pa.array(rows.place_N)
+    kept = (
+        pa.StructArray.from_arrays(arrays, names)
+        if arrays
+        else pa.nulls(int(rows.place_N[-1]), pa.struct([]))
+    )
+    columns = [rows.ids.arrow(), pa.array(rows.clock_us_N), pa.ListArray.from_arrays(places, kept)]
+    batch = pa.RecordBatch.from_arrays(columns, ["id", CLOCK, KEPT])
     room = np.empty(pa.ipc.get_record_batch_size(batch) + _SEGMENT_FRAME_BYTES, np.uint8)
     sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))
     with pa.ipc.new_file(sink, batch.schema) as writer:
@@ -126,41 +157,44 @@ def write_segment(ids: Ids, columns: Columns) -> memoryview:
     return room.data[: sink.tell()]
 
 
-def read_segment(layout: Layout, content: memoryview) -> tuple[Ids, Columns]:
-    """Return a segment's ids and columns, as views of its file.
+def read_segment(layout: Layout, content: memoryview) -> SegmentRows:
+    """Return the rows of a segment, as views of its file.
 
     >>> layout = Layout(1, 0, 1, is_regression=True)
-    >>> columns = {**layout.empty(2), "numeric": np.array([[0.5], [1.5]])}
-    >>> ids, read = read_segment(layout, write_segment(Ids.of([b"a", b"b"]), columns))
-    >>> ids.arrow().to_pylist(), read["numeric"].tolist(), read["category"].shape
-    ([b'a', b'b'], [[0.5], [1.5]], (2, 0))
+    >>> columns = {**layout.empty(1), "numeric": np.array([[0.5]])}
+    >>> rows = SegmentRows(Ids.of([b"a", b"b"]), np.array([10, 20]), np.array([0, 0, 1], np.int32), columns)
+    >>> read = read_segment(layout, write_segment(rows))
+    >>> read.ids.arrow().to_pylist(), read.columns["numeric"].tolist(), read.columns["category"].shape
+    ([b'a', b'b'], [[0.5]], (1, 0))
+    >>> read.places(np.array([1]))
+    array([0])
     """
     batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
-    return Ids.of(batch.column("id")), _ReadColumns(layout, batch)
+    kept = batch.column(KEPT)
+    columns = _ReadColumns(layout, kept.values)
+    return SegmentRows(
+        Ids.of(batch.column("id")), batch.column(CLOCK).to_numpy(), kept.offsets.to_numpy(), columns
+    )
 
 
 class _ReadColumns(Columns):
-    """The columns of a segment, each made a view when it is first asked for: mostly two of them are."""
+    """The columns of a segment, each made a view when it is first asked for: mostly none of them is."""
 
-    def __init__(self, layout: Layout, batch: pa.RecordBatch) -> None:
+    def __init__(self, layout: Layout, kept: pa.StructArray) -> None:
         super().__init__()
         self._layout = layout
-        self._batch = batch
+        self._kept = kept
 
     def __missing__(self, name: str) -> npt.NDArray[Any]:
         self[name] = column = self._view(name)
         return column
 
     def _view(self, name: str) -> npt.NDArray[Any]:
-        rows = self._batch.num_rows
-        if name not in self._batch.schema.names:
+        rows = len(self._kept)
+        if self._kept.type.get_field_index(name) < 0:
             return self._layout.empty(rows, [name])[name]
-        column = self._batch.column(name)
-        if name == CLOCK:
-            clocks: npt.NDArray[Any] = column.to_numpy()
-            return clocks
         shape = (rows, self._layout.learners, -1) if name == SHARE else (rows, -1)
-        viewed: npt.NDArray[Any] = column.flatten().to_numpy().reshape(shape)
+        viewed: npt.NDArray[Any] = self._kept.field(name).flatten().to_numpy().reshape(shape)
         return viewed
 
 

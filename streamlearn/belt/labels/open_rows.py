@@ -9,8 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from streamlearn.belt.labels.ids import Ids
-from streamlearn.belt.labels.layout import CLOCK, SHARE, Columns, Layout, trimmed_shares, widened_shares
-from streamlearn.events import Float_B, Int_B, Predictions
+from streamlearn.belt.labels.layout import (
+    CLOCK,
+    SHARE,
+    Columns,
+    Layout,
+    SegmentRows,
+    trimmed_shares,
+    widened_shares,
+)
+from streamlearn.events import Bool_B, Float_B, Int_B, Predictions
 
 _PREFIX = "open/"
 
@@ -92,13 +100,18 @@ class OpenRows:
         share = self._columns[SHARE] = widened_shares(self._columns[SHARE], width)
         share[at, learner, :width] = said.probability_BC
 
-    def copied(self, start: int, stop: int) -> tuple[Ids, Columns, Float_B]:
-        """Return copies of events, counted from the first one here, as they are sealed: ids, columns and, apart, labels."""
-        columns = {name: column[start:stop] for name, column in self._columns.items()}
-        if SHARE in columns:
-            columns[SHARE] = trimmed_shares(columns[SHARE])
-        columns = {name: column.copy() for name, column in columns.items()}
-        return self.ids.rows(start, stop).copy(), columns, self._label_N[start:stop].copy()
+    def sealed(self, start: int, stop: int, needed_S: Bool_B) -> tuple[SegmentRows, Float_B]:
+        """Return copies of events, counted from the first one here, as they are sealed, and, apart, their labels.
+
+        Those that are needed no more go without their columns.
+        """
+        place_N = np.zeros(stop - start + 1, np.int32)
+        np.cumsum(needed_S, out=place_N[1:])
+        taken = slice(start, stop) if needed_S.all() else start + np.flatnonzero(needed_S)
+        columns = {name: column[taken] for name, column in self._columns.items() if name != CLOCK}
+        clock_us_N = self.clocks_us[start:stop].copy()
+        rows = SegmentRows(self.ids.rows(start, stop).copy(), clock_us_N, place_N, _own(columns))
+        return rows, self._label_N[start:stop].copy()
 
     def drop_front(self, rows: int) -> None:
         """The first events are sealed: go on with the others."""
@@ -114,11 +127,12 @@ class OpenRows:
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of all columns, by name."""
-        ids, columns, label_N = self.copied(0, self.count)
+        ids = self.ids.copy()
+        columns = _own({name: column[: self.count] for name, column in self._columns.items()})
         arrays = {_PREFIX + name: column for name, column in columns.items()}
         return {
             **arrays,
-            _PREFIX + "label": label_N,
+            _PREFIX + "label": self._label_N[: self.count].copy(),
             _PREFIX + "ids": ids.data,
             _PREFIX + "id_offsets": ids.offsets,
         }
@@ -131,6 +145,13 @@ class OpenRows:
         self.count = len(self._id_offsets_N) - 1
         self._columns = {name: np.array(arrays[_PREFIX + name]) for name in self._layout.empty(0)}
         self._label_N = np.array(arrays[_PREFIX + "label"])
+
+
+def _own(columns: Columns) -> Columns:
+    """Return columns as copies, without classes of which nobody said anything."""
+    if SHARE in columns:
+        columns = {**columns, SHARE: trimmed_shares(columns[SHARE])}
+    return {name: column if column.base is None else column.copy() for name, column in columns.items()}
 
 
 def _with_room(column: npt.NDArray[Any], used: int, rows: int) -> npt.NDArray[Any]:

@@ -40,7 +40,8 @@ STATE_SIZE = 8
 
 # Where in ``policy`` what stands; times in microseconds, choices 0 or 1.
 WAIT, REMEMBER, EARLY_WAIT, EARLY_MAX, HAS_DEFAULT, ON_LATE_LABEL, LEARNS_CORRECTIONS = 0, 1, 2, 3, 4, 5, 6
-POLICY_SIZE = 7
+SEGMENT_ROWS = 7
+POLICY_SIZE = 8
 
 # Where in ``counts`` what stands: how events ended their wait, then what became of labels.
 EVENTS_RESOLVED, EVENTS_EXPIRED, EVENTS_DEFAULTED, EVENTS_REFUSED, EVENTS_DUPLICATE = 0, 1, 2, 3, 4
@@ -54,6 +55,28 @@ DONE, FULL, REFILL = 0, 1, 2
 OPERATIONS_A_ROW = 2  # at most, expiries apart: predict, and learn a label that waited
 
 NO_DELAY = -1
+
+
+@inlined
+def _may_be_learned_yet(status: int, policy: Int_B) -> bool:
+    """Whether any label that may still come makes a kept event learned, or learned once more."""
+    if status == PENDING:
+        return True
+    if status == RESOLVED:
+        return bool(policy[LEARNS_CORRECTIONS])
+    return bool(policy[ON_LATE_LABEL] != LATE_IGNORE)
+
+
+@inlined
+def _decide(
+    policy: Int_B, status_N: Byte_B, first_status: int, first_open: int, state: Int_B, needed_N: Bool_B
+) -> None:
+    """Where a segment is full, decide of the one before it which events' features are sealed with it."""
+    rows = policy[SEGMENT_ROWS]
+    first = state[NEXT] - 2 * rows
+    if state[NEXT] % rows == 0 and first >= first_open:
+        for row in range(first, first + rows):
+            needed_N[row - first_open] = _may_be_learned_yet(status_N[row - first_status], policy)
 
 
 @inlined
@@ -114,6 +137,7 @@ def plan(
     counts: Int_B,
     duplicate_B: Bool_B,
     learned_B: Bool_B,
+    needed_N: Bool_B,
     kind_O: Byte_B,
     row_O: Int_B,
     label_O: Float_B,
@@ -144,6 +168,9 @@ def plan(
         is set for those that this batch brings.
     duplicate_B, learned_B
         Set where an event has the id of another one, and where a label is learned because of this row.
+    needed_N
+        From ``first_open`` on, with the same room: whether an event is sealed with its features. Decided when a
+        segment's worth of events has come behind its own segment, so by their order alone.
     kind_O, row_O, label_O, source_O, delay_O
         The operations: what, on which kept event, with which label, because of which row of the batch, and how long
         after its event the label came.
@@ -250,6 +277,7 @@ def plan(
                     source_O,
                     delay_O,
                 )
+            _decide(policy, status_N, first_status, first_open, state, needed_N)
             state[ROW] += 1
             continue
         label = label_B[at]

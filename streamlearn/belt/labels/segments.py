@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamlearn.belt.labels.ids import Ids
-from streamlearn.belt.labels.layout import Columns, Layout, read_segment, write_segment
+from streamlearn.belt.labels.layout import Layout, SegmentRows, read_segment, write_segment
 from streamlearn.contracts import Mapped, Segments
 from streamlearn.events import Float_B, Int_B
 
@@ -45,7 +44,7 @@ class Segment:
     named
         Where it is, or will be.
     read
-        Its ids and columns, where they are in memory; once they are let go of, they are read from its file.
+        Its events, where they are in memory; once they are let go of, they are read from its file.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Segment:
         rows: int,
         nbytes: int,
         named: Future[Named],
-        read: tuple[Ids, Columns] | None = None,
+        read: SegmentRows | None = None,
     ) -> None:
         self._layout = layout
         self._named = named
@@ -69,8 +68,8 @@ class Segment:
     def __len__(self) -> int:
         return self._rows
 
-    def read(self) -> tuple[Ids, Columns]:
-        """Return its ids and columns. Waits, and raises, as ``name`` does, where they are in memory no more."""
+    def read(self) -> SegmentRows:
+        """Return its events. Waits, and raises, as ``name`` does, where they are in memory no more."""
         if self._read is None:
             self._read = read_segment(self._layout, self._named.result().mapped.content)
         return self._read
@@ -117,24 +116,22 @@ class Segment:
 def seal(
     layout: Layout,
     first_row: int,
-    ids: Ids,
-    columns: Columns,
+    rows: SegmentRows,
     files: Segments,
     background: Executor | None,
 ) -> Segment:
-    """Return a segment of ids and columns that change no more.
+    """Return a segment of events that change no more.
 
     It is written to its file, and named by its content, in the background where there is one.
     """
 
     def write() -> Named:
-        content = write_segment(ids, columns)
+        content = write_segment(rows)
         name = f"{first_row:016d}-{sha256(content).hexdigest()}.segment"
         return Named(name, files.seal(name, content))
 
     named = _done(write()) if background is None else background.submit(write)
-    nbytes = ids.nbytes + sum(column.nbytes for column in columns.values())
-    return Segment(layout, first_row, len(ids), nbytes, named, (ids, columns))
+    return Segment(layout, first_row, len(rows.ids), rows.nbytes, named, rows)
 
 
 def reopen(layout: Layout, first_row: int, rows: int, name: str, files: Segments) -> Segment:
@@ -157,8 +154,8 @@ class Residents:
         self._bytes = 0
         self._looked_at: OrderedDict[int, Segment] = OrderedDict()
 
-    def look_at(self, segment: Segment) -> tuple[Ids, Columns]:
-        """Return a segment's ids and columns; the one that was longest not looked at is let go of."""
+    def look_at(self, segment: Segment) -> SegmentRows:
+        """Return a segment's events; the one that was longest not looked at is let go of."""
         if segment.first_row not in self._looked_at:
             self._bytes += segment.nbytes
         self._looked_at[segment.first_row] = segment
