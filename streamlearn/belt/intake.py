@@ -14,10 +14,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -37,17 +37,28 @@ class Decoder(Protocol):
     def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch: ...
 
 
+@runtime_checkable
+class DecodesApart(Protocol):
+    """A decoder that leaves rows of different kinds in batches of their own."""
+
+    def decode_apart(self, raw: pa.RecordBatch) -> Sequence[pa.RecordBatch]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Portion:
     """Decoded events as the reader brought them, with what the reader said about its partitions."""
 
     generation: int
-    events: pa.RecordBatch
+    events: Sequence[pa.RecordBatch]  # the order of a partition's is theirs
     positions: Mapping[TopicPartition, int]
     caught_up: frozenset[TopicPartition]
     read_seconds: float
     decode_seconds: float
     nbytes: int  # of the events
+
+    @property
+    def rows(self) -> int:
+        return sum(batch.num_rows for batch in self.events)
 
 
 class Intake:
@@ -205,7 +216,7 @@ class Intake:
                 self._failure = error
                 self._changed.notify_all()
             return GATHER_EVENTS
-        events: int = portion.events.num_rows
+        events = portion.rows
         if not events and not portion.positions and not portion.caught_up:
             return GATHER_EVENTS  # it has waited already
         with self._changed:
@@ -220,16 +231,19 @@ class Intake:
         polled: Polled = self._reader.poll(self._poll_events, timeout_seconds)
         read = time.perf_counter()
         self._positions.update(polled.positions)
-        events = self._decoder.decode(polled.batch)
+        decoder, events = self._decoder, polled.batch
+        batches = (
+            decoder.decode_apart(events) if isinstance(decoder, DecodesApart) else (decoder.decode(events),)
+        )
         decoded = time.perf_counter()
         return Portion(
             generation,
-            events,
+            batches,
             polled.positions,
             polled.caught_up,
             read - began,
             decoded - read,
-            int(events.nbytes),
+            sum(int(batch.nbytes) for batch in batches),
         )
 
 
@@ -238,10 +252,10 @@ def gathered(portions: Iterable[Portion]) -> Iterator[Portion]:
     small: list[Portion] = []
     events = 0
     for portion in portions:
-        events += portion.events.num_rows
+        events += portion.rows
         if small and (portion.generation != small[0].generation or events > GATHER_EVENTS):
             yield _joined(small)
-            small, events = [], portion.events.num_rows
+            small, events = [], portion.rows
         small.append(portion)
     if small:
         yield _joined(small)
@@ -256,10 +270,10 @@ def _joined(portions: list[Portion]) -> Portion:
         positions.update(portion.positions)
         # One that has brought something since is no longer known to be at its end.
         caught_up = (caught_up - portion.positions.keys()) | portion.caught_up
-    filled = [portion.events for portion in portions if portion.events.num_rows]
+    filled = [batch for portion in portions for batch in portion.events if batch.num_rows]
     return Portion(
         portions[0].generation,
-        pa.concat_batches(filled) if filled else portions[0].events,
+        (pa.concat_batches(filled),) if filled else portions[0].events,
         positions,
         caught_up,
         sum(portion.read_seconds for portion in portions),

@@ -129,9 +129,10 @@ class Lane:
         if portion.generation < self._generation:
             return 0
         taken = 0
-        for partition, events, rows in self._split(portion.events):
-            taken += events.num_rows if rows is None else len(rows)
-            self._add(partition, events, rows, portion.nbytes / portion.events.num_rows)
+        for batch in portion.events:
+            for partition, events, rows in self._split(batch):
+                taken += events.num_rows if rows is None else len(rows)
+                self._add(partition, events, rows, portion.nbytes / portion.rows)
         for partition in self.partitions:
             if partition in portion.positions:
                 self._positions[partition] = max(self._positions[partition], portion.positions[partition])

@@ -24,7 +24,8 @@ from streamlearn.errors import TopicMissing
 from streamlearn.events import TopicPartition
 from streamlearn.gaps import PartitionGap
 
-CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 64 * 1024, 1024 * 1024
+CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 64 * 1024, 4 * 1024 * 1024
+APART_FROM = 4096  # lines: a share that need not be copied together with others
 
 
 def _wait(seconds: float) -> None:
@@ -113,7 +114,7 @@ class FilesReader:
         self._paused.difference_update(partitions)
 
     def poll(self, events_max: int, timeout_seconds: float) -> Polled:
-        """Bring up to ``events_max`` lines, a fair share of each file; an empty batch after the timeout.
+        """Bring up to ``events_max`` lines, a fair share of each file or, if that is large, of the next one; an empty batch after the timeout.
 
         Raises
         ------
@@ -132,7 +133,7 @@ class FilesReader:
         room = events_max
         share = -(-events_max // max(1, len(active)))
         for partition in active:
-            if not room:
+            if not room or (batches and share >= APART_FROM):
                 break
             file = self._files[partition]
             first_line = file.next_line

@@ -5,6 +5,8 @@ Upholds: decoding is stateless and pure (`reads_are_pure`), so how a sequence is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -14,6 +16,8 @@ from streamlearn.belt.decode import JsonDecoder
 from streamlearn.belt.rejecting import rejected
 from streamlearn.config import Event, Labels, Task
 from streamlearn.events import Reason, absent
+
+RUNS_MAX = 4  # of rows of one topic, that are decoded each by itself: more of them are copied together first
 
 
 def label_contract(event: Event, labels: Labels) -> Event:
@@ -71,17 +75,24 @@ class TopicDecoder:
         return self._events.engine
 
     def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the same rows with typed columns beside the bytes: events first, then labels, each in order.
+        """Return the same rows with typed columns beside the bytes: those of a topic in their order.
 
-        Between them there is no order before the merge makes one. A label message without a label is rejected.
+        Between topics there is no order before the merge makes one. A label message without a label is rejected.
         """
+        return pa.concat_batches(self.decode_apart(raw))
+
+    def decode_apart(self, raw: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
+        """As ``decode``, events and labels in batches of their own."""
         label_B = raw.column("topic").to_numpy() == self._label_topic
-        if not label_B.any():
-            return self._events.decode(raw)
-        if label_B.all():
-            return self._decode_labels(raw)
-        events = self._events.decode(raw.filter(pa.array(~label_B)))
-        return pa.concat_batches([events, self._decode_labels(raw.filter(pa.array(label_B)))])
+        turns = np.flatnonzero(label_B[1:] != label_B[:-1]) + 1
+        if len(turns) < RUNS_MAX:
+            ends = pairwise([0, *turns.tolist(), raw.num_rows])
+            parts = [(raw.slice(start, end - start), bool(label_B[start:end].any())) for start, end in ends]
+        else:
+            parts = [(raw.filter(pa.array(label_B == is_label)), is_label) for is_label in (False, True)]
+        return [
+            self._decode_labels(part) if is_label else self._events.decode(part) for part, is_label in parts
+        ]
 
     def _decode_labels(self, raw: pa.RecordBatch) -> pa.RecordBatch:
         decoded = self._labels.decode(raw)
