@@ -96,7 +96,7 @@ class FilesSource(Section):
         description="JSON-lines files or glob patterns; each file is one partition, in sorted order.",
     )
     topic: Name = Field(default="files", description="What the files are called as a topic.")
-    poll_events: int = Field(default=5000, ge=1, le=100_000, description="Most lines one poll takes.")
+    poll_events: int = Field(default=16_384, ge=1, le=100_000, description="Most lines one poll takes.")
     buffer_bytes_max: int = Field(
         default=64 * 1024 * 1024, ge=1024, description="Bytes of lines read ahead of the belt."
     )

@@ -25,7 +25,7 @@ from streamlearn.events import TopicPartition
 from streamlearn.gaps import PartitionGap
 
 CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 64 * 1024, 4 * 1024 * 1024
-APART_FROM = 4096  # lines: a share that need not be copied together with others
+APART_FROM = 1024  # lines: files with as large a share each take turns, since a portion has costs of its own
 
 
 def _wait(seconds: float) -> None:
@@ -114,7 +114,7 @@ class FilesReader:
         self._paused.difference_update(partitions)
 
     def poll(self, events_max: int, timeout_seconds: float) -> Polled:
-        """Bring up to ``events_max`` lines, a fair share of each file or, if that is large, of the next one; an empty batch after the timeout.
+        """Bring up to ``events_max`` lines, a fair share of each file or, where that is large, of one file in turn; an empty batch after the timeout.
 
         Raises
         ------
@@ -132,12 +132,13 @@ class FilesReader:
         caught_up: set[TopicPartition] = set()
         room = events_max
         share = -(-events_max // max(1, len(active)))
+        take_turns = share >= APART_FROM
         for partition in active:
-            if not room or (batches and share >= APART_FROM):
+            if not room or (batches and take_turns):
                 break
             file = self._files[partition]
             first_line = file.next_line
-            lines = file.read(min(share, room))
+            lines = file.read(room if take_turns else min(share, room))
             if lines:
                 topic = self.topics.index(partition.topic)
                 batches.append(lines_batch(topic, partition.partition, first_line, lines))

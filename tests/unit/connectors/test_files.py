@@ -43,14 +43,14 @@ def test_a_small_poll_starves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_large_poll_brings_one_file_after_the_other(tmp_path: Path) -> None:
-    """Large shares are not copied together; what is small comes of all files at once."""
-    lines = 2 * APART_FROM
+    """Where shares are small, some lines of each come at once."""
+    share, lines = 2 * APART_FROM, 4 * APART_FROM
     reader = FilesReader(write(tmp_path, a=b"1\n" * lines, b=b"2\n" * lines))
     reader.assign(dict.fromkeys(reader.partitions(), 0))
-    polls = [reader.poll(lines, 0.0) for _ in range(4)]
+    polls = [reader.poll(share, 0.0) for _ in range(4)]
     brought = [[(partition.partition, line) for partition, line in poll.positions.items()] for poll in polls]
-    assert brought == [[(0, APART_FROM)], [(1, APART_FROM)], [(0, lines)], [(1, lines)]]
-    assert [poll.batch.num_rows for poll in polls] == [APART_FROM] * 4
+    assert brought == [[(0, share)], [(1, share)], [(0, lines)], [(1, lines)]]
+    assert [poll.batch.num_rows for poll in polls] == [share] * 4
     assert [len(poll.caught_up) for poll in polls] == [0, 0, 1, 1]
     reader.close()
 
