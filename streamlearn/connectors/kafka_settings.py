@@ -216,7 +216,7 @@ def producer_settings(bootstrap_servers: str, properties: Mapping[str, str]) -> 
     """
     return {
         "compression.type": "lz4",
-        "linger.ms": 5,
+        "linger.ms": 1,  # a step hands over all that it says at once: there is little to wait for
         # As the Java client, so that a key's predictions lie in the partition of the same number.
         "partitioner": "murmur2_random",
         "message.max.bytes": MESSAGE_BYTES_MAX,
