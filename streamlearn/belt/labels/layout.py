@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from streamlearn.belt.labels.ids import Ids
 from streamlearn.belt.labels.row_kernels import copy_rows
+from streamlearn.errors import CheckpointRefused
 from streamlearn.events import Int_B
 
 SEGMENT_BYTES = 4 * 1024 * 1024  # about; so that sealing one is a pause that nobody sees
@@ -158,7 +159,7 @@ def write_segment(rows: SegmentRows) -> memoryview:
 
 
 def read_segment(layout: Layout, content: memoryview) -> SegmentRows:
-    """Return the rows of a segment, as views of its file.
+    """Return the rows of a segment, as views of its file. Raises CheckpointRefused where it has another form.
 
     >>> layout = Layout(1, 0, 1, is_regression=True)
     >>> columns = {**layout.empty(1), "numeric": np.array([[0.5]])}
@@ -170,6 +171,11 @@ def read_segment(layout: Layout, content: memoryview) -> SegmentRows:
     array([0])
     """
     batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
+    if KEPT not in batch.schema.names:
+        raise CheckpointRefused(
+            "a segment of events that wait for their labels is of an older streamlearn",
+            remedy="go on with the streamlearn that wrote it, or start anew under another checkpoint.path",
+        )
     kept = batch.column(KEPT)
     columns = _ReadColumns(layout, kept.values)
     return SegmentRows(

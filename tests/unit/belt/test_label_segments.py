@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from label_oracle import Row, Rules
 from labels_for_tests import Book, batch, config, make
@@ -13,6 +14,7 @@ from labels_for_tests import Book, batch, config, make
 from streamlearn.belt.labels.layout import Layout, SegmentRows, read_segment
 from streamlearn.checkpoints.segments import UnsavedSegments
 from streamlearn.contracts import Mapped
+from streamlearn.errors import CheckpointRefused
 from streamlearn.events import Reason
 
 SEGMENT_ROWS = 4
@@ -62,6 +64,15 @@ def sealed_of(rows: Sequence[Row], policy: Rules, cut: int = 1000) -> list[list[
         kept.append([numbers[at] for at in has_columns])
         assert each.places(has_columns).tolist() == list(range(len(has_columns)))
     return kept
+
+
+def test_a_segment_of_another_form_is_refused_by_name() -> None:
+    batch = pa.RecordBatch.from_pydict({"id": pa.array([b"a"], pa.large_binary()), "clock_us": [1]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(CheckpointRefused, match="older streamlearn"):
+        read_segment(Layout(1, 1, 1, is_regression=False), memoryview(sink.getvalue()))
 
 
 # Three segments of events, and labels of all but 1 and 6 before the second and the third are full.
