@@ -151,8 +151,9 @@ class FilesReader:
         self._assigned = [p for p in self._assigned if p not in positions] + list(positions)
         if not positions:
             self._wait(timeout_seconds)
-        batch = pa.concat_batches(batches) if batches else EMPTY_BATCH
-        return Polled(batch, positions, frozenset(caught_up))
+        if len(batches) > 1:
+            batches = [pa.concat_batches(batches)]  # it copies, even one
+        return Polled(batches[0] if batches else EMPTY_BATCH, positions, frozenset(caught_up))
 
     def close(self) -> None:
         """Let go of all files. Idempotent."""
