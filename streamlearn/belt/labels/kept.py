@@ -35,18 +35,10 @@ UNNAMED_MAX = 4  # segments, of batches before, that wait in memory until they a
 class _Where(NamedTuple):
     """One place where some of the rows are that were asked for."""
 
-    ids: Ids
-    clock_us_N: Int_B
-    columns: Columns
+    kept: SegmentRows | OpenRows
     label_N: Float_B | None
     first_row: int
     places: Int_B  # which of the rows those are
-    sealed: SegmentRows | None
-
-    def places_of(self, row_M: Int_B) -> Int_B:
-        """Return where in ``columns`` rows are."""
-        at_M = row_M - self.first_row
-        return at_M if self.sealed is None else self.sealed.places(at_M)
 
 
 class KeptEvents:
@@ -109,15 +101,15 @@ class KeptEvents:
         number_M, row_M = self._index.find(ids.hash_D, self.retired_row)
         asked = ids.of_rows
         for where in self._sources(row_M):
-            kept_ids, places = where.ids, where.places
-            numbers, at = number_M[places], row_M[places] - where.first_row
+            kept_ids = where.kept.ids
+            numbers, at = number_M[where.places], row_M[where.places] - where.first_row
             same = np.empty(len(at), np.bool_)
             compare_ids(
                 asked.data, asked.offsets, ids.row_D[numbers], kept_ids.data, kept_ids.offsets, at, same
             )
             numbers, at = numbers[same], at[same]
             row_D[numbers] = at + where.first_row
-            clock_us_D[numbers] = where.clock_us_N[at]
+            clock_us_D[numbers] = where.kept.clocks_us[at]
             if where.label_N is not None:
                 label_D[numbers] = where.label_N[at]
         return row_D, clock_us_D, label_D
@@ -134,7 +126,7 @@ class KeptEvents:
     def expiring_clocks(self, row: int) -> tuple[Int_B, int]:
         """Return when the events came that are sealed with this row, and the first of them."""
         segment = self._segments[row // self.segment_rows]
-        return self._residents.look_at(segment).clock_us_N, segment.first_row
+        return self._residents.look_at(segment).clocks_us, segment.first_row
 
     # ------------------------------------------------------------------------------ what was planned
 
@@ -145,7 +137,7 @@ class KeptEvents:
     def gather(self, row_M: Int_B, names: Collection[str]) -> Columns:
         """Return these columns of these events, which may all be learned yet."""
         sources = (
-            (where.columns, where.places_of(row_M[where.places]), where.places)
+            (where.kept.columns, where.kept.places(row_M[where.places] - where.first_row), where.places)
             for where in self._sources(row_M)
         )
         return gathered(sources, self._layout, len(row_M), names)
@@ -154,7 +146,7 @@ class KeptEvents:
         """Return the id of an event that is kept, for people."""
         (where,) = self._sources(np.array([row]))
         at = row - where.first_row
-        text: bytes = where.ids.rows(at, at + 1).arrow()[0].as_py()
+        text: bytes = where.kept.ids.rows(at, at + 1).arrow()[0].as_py()
         return text.decode()
 
     def set_labels(self, row_M: Int_B, label_M: Float_B) -> None:
@@ -222,21 +214,10 @@ class KeptEvents:
         for number, places in by_segment(row_M[sealed], self.segment_rows):
             segment = self._segments[number]
             kept = self._residents.look_at(segment)
-            yield _Where(
-                kept.ids,
-                kept.clock_us_N,
-                kept.columns,
-                segment.label_S,
-                segment.first_row,
-                sealed[places],
-                kept,
-            )
+            yield _Where(kept, segment.label_S, segment.first_row, sealed[places])
         # What is not sealed is one source, however many segments it will be.
         if len(sealed) < len(row_M):
-            opened, places = self.open, np.flatnonzero(is_open_M)
-            yield _Where(
-                opened.ids, opened.clocks_us, opened.columns, opened.labels, opened.first_row, places, None
-            )
+            yield _Where(self.open, self.open.labels, self.open.first_row, np.flatnonzero(is_open_M))
 
     def _ids(self, start: int, stop: int) -> Iterator[tuple[Ids, Int_B]]:
         """Yield the ids of rows ``start:stop``, a segment at a time."""

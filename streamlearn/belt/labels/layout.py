@@ -45,7 +45,7 @@ class SegmentRows(NamedTuple):
     """The events of a segment: when each came, and the columns of those that may be learned yet."""
 
     ids: Ids
-    clock_us_N: Int_B
+    clocks_us: Int_B
     place_N: npt.NDArray[
         np.int32
     ]  # where an event's columns begin, and one more: where those of the last end
@@ -54,7 +54,7 @@ class SegmentRows(NamedTuple):
     @property
     def nbytes(self) -> int:
         columns = sum(column.nbytes for column in self.columns.values())
-        return int(self.ids.nbytes + self.clock_us_N.nbytes + self.place_N.nbytes + columns)
+        return int(self.ids.nbytes + self.clocks_us.nbytes + self.place_N.nbytes + columns)
 
     def places(self, at_M: Int_B) -> Int_B:
         """Return where the columns of these events are."""
@@ -149,7 +149,7 @@ def write_segment(rows: SegmentRows) -> memoryview:
         if arrays
         else pa.nulls(int(rows.place_N[-1]), pa.struct([]))
     )
-    columns = [rows.ids.arrow(), pa.array(rows.clock_us_N), pa.ListArray.from_arrays(places, kept)]
+    columns = [rows.ids.arrow(), pa.array(rows.clocks_us), pa.ListArray.from_arrays(places, kept)]
     batch = pa.RecordBatch.from_arrays(columns, ["id", CLOCK, KEPT])
     room = np.empty(pa.ipc.get_record_batch_size(batch) + _SEGMENT_FRAME_BYTES, np.uint8)
     sink = pa.FixedSizeBufferWriter(pa.py_buffer(room))

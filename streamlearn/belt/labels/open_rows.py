@@ -62,6 +62,10 @@ class OpenRows:
     def ids(self) -> Ids:
         return Ids(self._id_data, self._id_offsets_N[: self.count + 1])
 
+    def places(self, at_M: Int_B) -> Int_B:
+        """Return where the columns of these events are: each at its own number. As ``SegmentRows``."""
+        return at_M
+
     def reserve(self, more: int) -> None:
         """Have room for so many events more."""
         room = len(self._label_N)
@@ -109,8 +113,8 @@ class OpenRows:
         np.cumsum(needed_S, out=place_N[1:])
         taken = slice(start, stop) if needed_S.all() else start + np.flatnonzero(needed_S)
         columns = {name: column[taken] for name, column in self._columns.items() if name != CLOCK}
-        clock_us_N = self.clocks_us[start:stop].copy()
-        rows = SegmentRows(self.ids.rows(start, stop).copy(), clock_us_N, place_N, _own(columns))
+        clocks_us = self.clocks_us[start:stop].copy()
+        rows = SegmentRows(self.ids.rows(start, stop).copy(), clocks_us, place_N, _own(columns))
         return rows, self._label_N[start:stop].copy()
 
     def drop_front(self, rows: int) -> None:

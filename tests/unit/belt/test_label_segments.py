@@ -57,7 +57,7 @@ def sealed_of(rows: Sequence[Row], policy: Rules, cut: int = 1000) -> list[list[
         )
     kept = []
     for each in segments.sealed:
-        assert len(each.ids) == len(each.clock_us_N) == SEGMENT_ROWS
+        assert len(each.ids) == len(each.clocks_us) == SEGMENT_ROWS
         assert len(each.columns["numeric"]) == len(each.columns["said"]) == each.place_N[-1]
         has_columns = np.flatnonzero(np.diff(each.place_N))
         numbers = [int(text.as_py().decode().strip('"')[2:]) for text in each.ids.arrow()]
