@@ -184,7 +184,7 @@ def _read(rule: Rule, column: pa.Array, kind: pa.DataType) -> _Read:
 def _numbers(column: pa.Array) -> _Read:
     numbers = column.cast(pa.float64(), safe=False)
     if kinds.is_floating(column.type):
-        is_finite_B = np.isfinite(numbers.fill_null(0.0).to_numpy())
+        is_finite_B = np.isfinite((numbers.fill_null(0.0) if numbers.null_count else numbers).to_numpy())
         if not is_finite_B.all():
             return _Read(
                 numbers, (_Doubt(~is_finite_B, Reason.NON_FINITE, "a number that float64 can hold"),)

@@ -31,6 +31,10 @@ POLL_SECONDS = 0.1  # a poll blocks until something comes or this long; commands
 # silence is not held back.
 GATHER_SECONDS = 0.005  # from one small portion to the next
 GATHER_EVENTS = 1024  # a portion of fewer is small
+# A poll asks for no more messages than make a portion of this size, going by those before: memory that large is
+# taken from the system anew each time, and the belt works on what is still in the cache.
+PORTION_BYTES = 16 * 1024 * 1024
+FIRST_MESSAGES = 1024  # of the first poll, before it is known what a message takes
 
 
 class Decoder(Protocol):
@@ -71,7 +75,7 @@ class Intake:
     decoder
         Turns raw batches into event batches.
     poll_events
-        Most messages of one poll.
+        Most messages of one poll; fewer where they are large.
     buffer_bytes_max
         Bytes of decoded events that may wait.
     threaded
@@ -90,6 +94,7 @@ class Intake:
         self._reader = reader
         self._decoder = decoder
         self._poll_events = poll_events
+        self._messages_fit = min(FIRST_MESSAGES, poll_events)
         self._buffer_bytes_max = buffer_bytes_max
         self._changed = threading.Condition()
         self._portions: deque[Portion] = deque()
@@ -228,7 +233,7 @@ class Intake:
     def _read(self, timeout_seconds: float) -> Portion:
         generation = self._generation
         began = time.perf_counter()
-        polled: Polled = self._reader.poll(self._poll_events, timeout_seconds)
+        polled: Polled = self._reader.poll(self._messages_fit, timeout_seconds)
         read = time.perf_counter()
         self._positions.update(polled.positions)
         decoder, events = self._decoder, polled.batch
@@ -236,6 +241,8 @@ class Intake:
             decoder.decode_apart(events) if isinstance(decoder, DecodesApart) else (decoder.decode(events),)
         )
         decoded = time.perf_counter()
+        nbytes = sum(int(batch.nbytes) for batch in batches)
+        self._fit_poll(events.num_rows, nbytes)
         return Portion(
             generation,
             batches,
@@ -243,8 +250,14 @@ class Intake:
             polled.caught_up,
             read - began,
             decoded - read,
-            sum(int(batch.nbytes) for batch in batches),
+            nbytes,
         )
+
+    def _fit_poll(self, messages: int, nbytes: int) -> None:
+        """Size the next poll by what messages became of this one. Changes no result (`replay_equals_run`)."""
+        if messages:
+            fitting = min(PORTION_BYTES * messages // max(nbytes, 1), 2 * self._messages_fit)
+            self._messages_fit = max(1, min(self._poll_events, fitting))
 
 
 def gathered(portions: Iterable[Portion]) -> Iterator[Portion]:

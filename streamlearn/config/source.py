@@ -39,7 +39,10 @@ class KafkaSource(Section):
         "error, or skip to the nearest offset and count what was missed.",
     )
     poll_events: int = Field(
-        default=5000, ge=1, le=100_000, description="Most messages that one poll takes. Changes no result."
+        default=16_384,
+        ge=1,
+        le=100_000,
+        description="Most messages that one poll takes; fewer where they are large. Changes no result.",
     )
     buffer_bytes_max: int = Field(
         default=64 * 1024 * 1024,

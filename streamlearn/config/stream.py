@@ -31,7 +31,7 @@ class Stream(Section):
         "of which it does not know whether it has more.",
     )
     micro_batch_events: int = Field(
-        default=16_384,  # with fewer, what a step costs however few rows it takes is more than a tenth
+        default=32_768,  # with half of them, what a step costs however few rows it takes is some twentieth
         ge=1,
         le=1_000_000,
         description="Most events that one step of the belt takes up, beside as many labels under `[labels]`. "

@@ -1,10 +1,14 @@
-"""Small portions are gathered, as if one poll had brought them."""
+"""Small portions are gathered, as if one poll had brought them; large ones are kept from growing."""
 
 from __future__ import annotations
 
-import pyarrow as pa
+from collections.abc import Mapping, Sequence
 
-from streamlearn.belt.intake import GATHER_EVENTS, Portion, gathered
+import pyarrow as pa
+import pytest
+
+from streamlearn.belt.intake import FIRST_MESSAGES, GATHER_EVENTS, Intake, Portion, gathered
+from streamlearn.contracts import Polled, Watermarks
 from streamlearn.events import TopicPartition
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
@@ -53,3 +57,61 @@ def test_large_portions_are_left_alone_and_nothing_is_lost_or_moved() -> None:
     )
     assert found[3].events is portions[4].events
     assert list(gathered([])) == []
+
+
+class Endless:
+    """A reader that always has as much as it is asked for, and remembers that."""
+
+    topics = ("t",)
+
+    def __init__(self, message_bytes: int) -> None:
+        self._values = pa.array([b"x" * message_bytes])
+        self.asked: list[int] = []
+
+    def poll(self, events_max: int, timeout_seconds: float) -> Polled:
+        self.asked.append(events_max)
+        values = pa.concat_arrays([self._values] * events_max)
+        return Polled(pa.RecordBatch.from_pydict({"value": values}), {A: sum(self.asked)}, frozenset())
+
+    def partitions(self) -> list[TopicPartition]:
+        return [A]
+
+    def watermarks(self, partition: TopicPartition) -> Watermarks:
+        raise NotImplementedError
+
+    def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
+        raise NotImplementedError
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None: ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class AsItIs:
+    def decode(self, raw: pa.RecordBatch) -> pa.RecordBatch:
+        return raw
+
+
+@pytest.mark.parametrize(
+    ("message_bytes", "polls"),
+    [
+        (10, [FIRST_MESSAGES, 2 * FIRST_MESSAGES, 4 * FIRST_MESSAGES, 5000, 5000]),
+        (996, [FIRST_MESSAGES, 100, 100]),  # 4 bytes more say where each ends
+        (200_000, [3, 1, 1]),
+    ],
+)
+def test_a_poll_asks_for_no_more_than_makes_a_portion(
+    message_bytes: int, polls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamlearn.belt.intake.PORTION_BYTES", 100_000)
+    reader = Endless(message_bytes)
+    intake = Intake(reader, AsItIs(), 3 if polls[0] == 3 else 5000, buffer_bytes_max=1, threaded=False)
+    intake.assign({A: 0})
+    for _ in polls:
+        intake.take(0.0)
+    intake.close()
+    assert reader.asked == polls
