@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streamlearn.belt.messages.ends import last_of_message
 from streamlearn.belt.messages.views import as_views
@@ -28,6 +29,7 @@ from streamlearn.events import CATEGORICAL_PREFIX, LAST, NUMERIC, REFERRED, Int_
 
 BEFORE_ALL_TIME_US = np.iinfo(np.int64).min
 LEFT_ROWS_MAX = 1024  # a batch of no more is kept whole for a few rows of it
+MOVED_ROWS_MAX = 512  # so few are moved whole: to refer to messages and features would cost more
 
 
 class _Waiting(NamedTuple):
@@ -150,20 +152,24 @@ class TimeMerge:
         if events_each is not None:
             looked = [_look_ahead(lane, rank, events_each) for rank, lane in enumerate(self._lanes.values())]
             bound = min([bound, *filter(None, looked)])
-        pieces: list[_Waiting] = []
-        ranks: list[Int_B] = []
-        for rank, lane in enumerate(self._lanes.values()):
-            for piece in _take_until(lane, _last_us(bound, rank)):
-                pieces.append(piece)
-                ranks.append(np.full(len(piece.time_us_B), rank))
+        pieces = [
+            piece
+            for rank, lane in enumerate(self._lanes.values())
+            for piece in _take_until(lane, _last_us(bound, rank))
+        ]
         if not pieces:
             return None
         self._part_from(pieces)
         if len(pieces) == 1:
             return pieces[0].apart().events
         times = np.concatenate([piece.time_us_B for piece in pieces])
-        order = np.lexsort((np.concatenate(ranks), times))  # stable: offset order stands
-        events, places = _joined(pieces)
+        # By rank and offset they stand already. Each partition's are in order, which this kind of sort makes use of.
+        order = np.argsort(times, kind="stable")
+        batches, places = _joined(pieces)
+        if len(order) <= MOVED_ROWS_MAX and not pa.types.is_dictionary(batches[0].schema.field("value").type):
+            events = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+            return events.take(pa.array(places[order]))
+        events = batches[0] if len(batches) == 1 else _concatenated(batches)
         return _in_order(events, places[order])
 
     def _part_from(self, pieces: Sequence[_Waiting]) -> None:
@@ -213,10 +219,10 @@ def _concatenated(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return others.add_column(place, "value", value)
 
 
-def _joined(pieces: Sequence[_Waiting]) -> tuple[pa.RecordBatch, Int_B]:
-    """Return the events of all pieces in one batch, and where in it those of each are.
+def _joined(pieces: Sequence[_Waiting]) -> tuple[list[pa.RecordBatch], Int_B]:
+    """Return the batches that hold the events of all pieces, and where in them, one behind the other, those of each are.
 
-    A batch of which several pieces are rows goes in once and whole, unless fewer than half of it are asked for.
+    A batch of which several pieces are rows is there once and whole, unless fewer than half of it are asked for.
     """
     asked: Counter[int] = Counter()  # rows, by batch
     for piece in pieces:
@@ -233,31 +239,31 @@ def _joined(pieces: Sequence[_Waiting]) -> tuple[pa.RecordBatch, Int_B]:
             batches.append(piece.events)
             total += piece.events.num_rows
         places.append(begin + (np.arange(len(piece.time_us_B)) if piece.rows is None else piece.rows))
-    events = batches[0] if len(batches) == 1 else _concatenated(batches)
-    return events, np.concatenate(places)
+    return batches, np.concatenate(places)
 
 
 def _in_order(events: pa.RecordBatch, order: Int_B) -> pa.RecordBatch:
     """Put events in order. Their messages and their features, most of the bytes, are referred to and not moved."""
-    places = pa.array(order, pa.int32())
-    columns = dict(zip(events.schema.names, events.columns, strict=True))
-    referred: dict[str, pa.Array] = {}
-    are_features = [name for name in columns if name == NUMERIC or name.startswith(CATEGORICAL_PREFIX)]
-    features = {name: columns.pop(name) for name in are_features}
+    places = pa.array(order.astype(np.int32))
+    ordered: dict[str, pa.Array] = {}
+    features: dict[str, pa.Array] = {}
+    for name, column in zip(events.schema.names, events.columns, strict=True):
+        if name == NUMERIC or name.startswith(CATEGORICAL_PREFIX):
+            features[name] = column
+        elif name == "value" and not pa.types.is_dictionary(column.type):
+            ordered[name] = _referring(places, column)
+        elif column.null_count == len(column):  # is in order already; Arrow would look at each of them
+            ordered[name] = column[: len(order)]
+        else:
+            ordered[name] = pc.take(column, places, boundscheck=False)
     if features:
-        referred[REFERRED] = pa.StructArray.from_arrays(list(features.values()), list(features))
-    if not pa.types.is_dictionary(columns["value"].type):
-        referred["value"] = columns.pop("value")
-    # What holds nothing but nulls is in order already; Arrow would look at each of them.
-    ordered = pa.RecordBatch.from_pydict(
-        {
-            name: column[: len(order)] if column.null_count == len(column) else column.take(places)
-            for name, column in columns.items()
-        }
-    )
-    for name, column in referred.items():
-        ordered = ordered.append_column(name, pa.DictionaryArray.from_arrays(places, column))
-    return ordered
+        struct = pa.StructArray.from_arrays(list(features.values()), list(features))
+        ordered[REFERRED] = _referring(places, struct)
+    return pa.RecordBatch.from_arrays(list(ordered.values()), list(ordered))
+
+
+def _referring(places: pa.Array, column: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(places, column, safe=False)  # the places were counted here
 
 
 def _look_ahead(lane: _Lane, rank: int, events: int) -> tuple[int, int] | None:
