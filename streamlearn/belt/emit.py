@@ -7,7 +7,8 @@ float64 (Arrow writes them); a number that JSON cannot hold is null. For the oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def prediction_records(outcome: Outcome, stream: str, topics: tuple[str, ...]) -
         return
     # What the kernel takes for granted: it looks up whatever it is given.
     assert accepted.column("topic").to_numpy().max() < len(topics)
-    heads = _texts([f'{{"stream":"{stream}","topic":"{topic}","partition":' for topic in topics])
+    heads = _texts(tuple(f'{{"stream":"{stream}","topic":"{topic}","partition":' for topic in topics))
     ids = _texts_of(accepted.column("id"))
     has_rows = ROW in accepted.schema.names
     places = (
@@ -87,7 +88,7 @@ def _values(
     classes = _texts(tokens)
     # A name is a label as text, whatever it came in as.
     quoted = (token if token.startswith('"') else f'"{token}"' for token in tokens)
-    names = _texts([f"{name}:" for name in quoted] if share_BC is not None else ())
+    names = _texts(tuple(f"{name}:" for name in quoted) if share_BC is not None else ())
     numbers = _numbers(_flat(said, share_BC))
     model_piece = np.frombuffer(f'","model":"{model}"'.encode(), np.uint8)
     # Every name may come with a comma or a bracket, and so may a predicted label.
@@ -131,7 +132,8 @@ def _numbers(number_B: Float_B) -> _Texts:
     return _texts_of(texts)
 
 
-def _texts(texts: Sequence[str]) -> _Texts:
+@lru_cache(maxsize=64)  # the same for nearly every batch
+def _texts(texts: tuple[str, ...]) -> _Texts:
     return _texts_of(pa.array(texts, pa.large_string()))
 
 

@@ -38,6 +38,7 @@ from streamlearn.events import REFERRED, Reason, TopicPartition
 SHARE_OF_SAVING = 0.01  # of the time that learning takes
 REDO_SECONDS_MAX = 20.0  # of learning that may have to be done again; before the daemon is taken for dead
 HELD_BYTES_MAX = 32 * 1024 * 1024  # of events kept for doing it again
+MEASURED_EVENTS_MIN = 256  # to ask fewer how large they are takes longer than to learn them
 DETAIL_CHARACTERS_MAX = 1000
 BYTES_COLUMNS = ("key", "value")
 
@@ -91,7 +92,8 @@ class GuardedShard(Shard):
         self._saved: ShardState | None = None
         self._save_seconds = 0.0
         self._since: list[pa.RecordBatch] = []  # events learned since, as they stood in the end
-        self._since_bytes = 0
+        self._since_bytes = 0.0
+        self._each_bytes = 0.0
         self._since_seconds = 0.0
         self._left_at = self._place  # where this object left the shard, lest others have moved it since
 
@@ -202,12 +204,18 @@ class GuardedShard(Shard):
         for outcome in outcomes:
             light = outcome.events.drop_columns(list(BYTES_COLUMNS))
             self._since.append(light)
-            self._since_bytes += _nbytes(light)
+            self._since_bytes += light.num_rows * self._event_bytes(light)
         self._left_at = self._place
+
+    def _event_bytes(self, light: pa.RecordBatch) -> float:
+        """Return what an event of a batch takes, as far as memory has to be reckoned with: of small batches as before."""
+        if light.num_rows >= MEASURED_EVENTS_MIN or not self._each_bytes:
+            self._each_bytes = _nbytes(light) / max(light.num_rows, 1)
+        return self._each_bytes
 
     def _forget_events(self) -> None:
         self._since.clear()
-        self._since_bytes = 0
+        self._since_bytes = 0.0
         self._since_seconds = 0.0
 
     def _go_back(self) -> None:

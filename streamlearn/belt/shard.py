@@ -53,6 +53,7 @@ EVENTS_LEARNED = "events_learned"
 EVENTS_UNLABELLED = "events_unlabelled"
 EVENTS_REJECTED = "events_rejected"
 EVENTS_MISSED = "events_missed"  # offsets that the log no longer held, passed over by on_gap = "skip"
+ACCEPTED = np.uint8(Reason.ACCEPTED)  # with the enum itself NumPy compares in ten times the time
 COUNTERS = (EVENTS_LEARNED, EVENTS_UNLABELLED, EVENTS_REJECTED, EVENTS_MISSED)
 
 
@@ -102,7 +103,7 @@ class Outcome:
 
     @property
     def events_rejected(self) -> int:
-        return int(np.count_nonzero(self.events.column("reason").to_numpy() != Reason.ACCEPTED))
+        return int(np.count_nonzero(self.events.column("reason").to_numpy() != ACCEPTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ class Shard:
 
         A class past ``event.classes_max`` is rejected here and not in the decoder, since it is state.
         """
-        accepted_B = events.column("reason").to_numpy() == Reason.ACCEPTED
+        accepted_B = events.column("reason").to_numpy() == ACCEPTED
         accepted = events if accepted_B.all() else events.filter(pa.array(accepted_B))
         labels = accepted.column("label")
         if self._task == "regression":
