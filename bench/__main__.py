@@ -142,7 +142,7 @@ def _broker(stack: ExitStack) -> str:
     if given:
         return given
     _say("Apache Kafka starts on this machine")
-    return stack.enter_context(LocalBroker(report=_say)).bootstrap_servers
+    return stack.enter_context(LocalBroker(lasting=True, report=_say)).bootstrap_servers
 
 
 def _say(line: str) -> None:

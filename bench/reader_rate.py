@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.turn is None:
         console = Console(width=None if sys.stdout.isatty() else 140)
-        with LocalBroker() as broker:
+        with LocalBroker(lasting=True) as broker:
             records = measure(broker.bootstrap_servers, quick=options.quick, say=console.print)
         console.print(results_table(records))
         return
