@@ -17,8 +17,6 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-import pyarrow as pa
-
 from streamlearn import __version__
 from streamlearn.assemble import assemble
 from streamlearn.belt.loop import Belt
@@ -28,6 +26,7 @@ from streamlearn.console.stages import stage_times
 from streamlearn.console.status import Heartbeat, Status
 from streamlearn.environment import Environment
 from streamlearn.errors import ExitCode, StreamlearnError
+from streamlearn.memory import keep_freed_blocks
 from streamlearn.report.observer import Observer
 from streamlearn.report.summary import summary
 from streamlearn.telemetry import Telemetry
@@ -98,8 +97,7 @@ class Daemon:
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary. Raises StreamlearnError."""
         began = time.monotonic()
-        # Arrow's own allocator gives pages back and faults them in again with every batch: some 1.5 us an event.
-        pa.set_memory_pool(pa.system_memory_pool())
+        keep_freed_blocks()
         self._telemetry.started(__version__, self._config)
         try:
             with self._console():

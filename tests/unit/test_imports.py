@@ -22,6 +22,7 @@ GROUND = {
     "gaps",
     "happenings",
     "logs",
+    "memory",
     "native",
     "native_lanes",
     "telemetry",
