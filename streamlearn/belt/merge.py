@@ -166,11 +166,12 @@ class TimeMerge:
         # By rank and offset they stand already. Each partition's are in order, which this kind of sort makes use of.
         order = np.argsort(times, kind="stable")
         batches, places = _joined(pieces)
-        if len(order) <= MOVED_ROWS_MAX and not pa.types.is_dictionary(batches[0].schema.field("value").type):
-            events = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-            return events.take(pa.array(places[order]))
-        events = batches[0] if len(batches) == 1 else _concatenated(batches)
-        return _in_order(events, places[order])
+        is_moved = len(order) <= MOVED_ROWS_MAX and not pa.types.is_dictionary(
+            batches[0].column("value").type
+        )
+        join = pa.concat_batches if is_moved else _concatenated
+        events = batches[0] if len(batches) == 1 else join(batches)
+        return events.take(pa.array(places[order])) if is_moved else _in_order(events, places[order])
 
     def _part_from(self, pieces: Sequence[_Waiting]) -> None:
         """Have what still waits not keep the large batches of these: nobody reckons with the bytes of the others."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from streamlearn.belt.accounting_kernels import ACCEPTED_CODE
 from streamlearn.belt.messages.ends import ends_of_messages
 from streamlearn.belt.rejecting import rejected
 from streamlearn.belt.source_kernels import IN_ORDER, advance_offsets, places_of
@@ -53,7 +54,6 @@ EVENTS_LEARNED = "events_learned"
 EVENTS_UNLABELLED = "events_unlabelled"
 EVENTS_REJECTED = "events_rejected"
 EVENTS_MISSED = "events_missed"  # offsets that the log no longer held, passed over by on_gap = "skip"
-ACCEPTED = np.uint8(Reason.ACCEPTED)  # with the enum itself NumPy compares in ten times the time
 COUNTERS = (EVENTS_LEARNED, EVENTS_UNLABELLED, EVENTS_REJECTED, EVENTS_MISSED)
 
 
@@ -103,7 +103,7 @@ class Outcome:
 
     @property
     def events_rejected(self) -> int:
-        return int(np.count_nonzero(self.events.column("reason").to_numpy() != ACCEPTED))
+        return int(np.count_nonzero(self.events.column("reason").to_numpy() != ACCEPTED_CODE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class Shard:
 
         A class past ``event.classes_max`` is rejected here and not in the decoder, since it is state.
         """
-        accepted_B = events.column("reason").to_numpy() == ACCEPTED
+        accepted_B = events.column("reason").to_numpy() == ACCEPTED_CODE
         accepted = events if accepted_B.all() else events.filter(pa.array(accepted_B))
         labels = accepted.column("label")
         if self._task == "regression":

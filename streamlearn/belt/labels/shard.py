@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from streamlearn.belt.accounting_kernels import ACCEPTED_CODE
 from streamlearn.belt.guard import GuardedShard
 from streamlearn.belt.labels import plan_kernels as kernels
 from streamlearn.belt.labels.join import LabelJoin, Portion, Taken
@@ -154,7 +155,7 @@ class JoiningShard(GuardedShard):
 
         A class past ``event.classes_max`` is rejected here and not in the decoder, since it is state.
         """
-        accepted_B = events.column("reason").to_numpy() == Reason.ACCEPTED
+        accepted_B = events.column("reason").to_numpy() == ACCEPTED_CODE
         label_rows_B = events.column("topic").to_numpy() == self._label_topic
         labels = events.column("label")
         if self._task == "regression":

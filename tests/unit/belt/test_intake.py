@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pyarrow as pa
 import pytest
 
 from streamlearn.belt.intake import FIRST_MESSAGES, GATHER_EVENTS, Intake, Portion, gathered
-from streamlearn.contracts import Polled, Watermarks
+from streamlearn.contracts import Polled
 from streamlearn.events import TopicPartition
+from tests.memory_source import MemoryReader
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
 
@@ -59,12 +58,11 @@ def test_large_portions_are_left_alone_and_nothing_is_lost_or_moved() -> None:
     assert list(gathered([])) == []
 
 
-class Endless:
+class Endless(MemoryReader):
     """A reader that always has as much as it is asked for, and remembers that."""
 
-    topics = ("t",)
-
     def __init__(self, message_bytes: int) -> None:
+        super().__init__({0: []})
         self._values = pa.array([b"x" * message_bytes])
         self.asked: list[int] = []
 
@@ -72,23 +70,6 @@ class Endless:
         self.asked.append(events_max)
         values = pa.concat_arrays([self._values] * events_max)
         return Polled(pa.RecordBatch.from_pydict({"value": values}), {A: sum(self.asked)}, frozenset())
-
-    def partitions(self) -> list[TopicPartition]:
-        return [A]
-
-    def watermarks(self, partition: TopicPartition) -> Watermarks:
-        raise NotImplementedError
-
-    def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
-        raise NotImplementedError
-
-    def assign(self, positions: Mapping[TopicPartition, int]) -> None: ...
-
-    def pause(self, partitions: Sequence[TopicPartition]) -> None: ...
-
-    def resume(self, partitions: Sequence[TopicPartition]) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class AsItIs:
