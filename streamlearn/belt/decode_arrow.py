@@ -11,7 +11,7 @@ row (`replay_equals_run`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from streamlearn.belt.decode import microseconds
 from streamlearn.belt.decode_arrow_columns import Columns, refusal_of, typed_columns
 from streamlearn.belt.decode_exact import Rejected
 from streamlearn.belt.decode_fields import rules
-from streamlearn.belt.messages.arrow import clipped, read_message
+from streamlearn.belt.messages.arrow import MessageReader, clipped
 from streamlearn.config import Event, Task
 from streamlearn.events import RAW_SCHEMA, WHOLE, Int_B, absent, event_schema
 
@@ -57,8 +57,7 @@ class ArrowDecoder:
         self.schema: pa.Schema = event_schema(
             event.numeric, event.categorical, real_label=task == "regression", many=True
         )
-        self._event = event
-        self._task: Task = task
+        self._messages = MessageReader(event)
         self._rules = rules(event, task)
         self._fitting = pa.schema([])  # the last that nothing was said against: mostly the next one's, too
         self._typed = list(self.schema)[len(RAW_SCHEMA) + 2 :]  # ROW and LAST are of the place
@@ -79,22 +78,23 @@ class ArrowDecoder:
         assert raw.schema.equals(RAW_SCHEMA), raw.schema
         read = [self._read(value.as_py()) for value in raw.column("value")]
         rows_M = np.array([1 if isinstance(each, Rejected) else each.num_rows for each in read], np.int64)
-        message_B = np.repeat(np.arange(len(read)), rows_M)
-        timestamps_us = microseconds(raw.column("timestamp_ms"))[message_B]
+        timestamps_us = np.repeat(microseconds(raw.column("timestamp_ms")), rows_M)
         pieces, start = [], 0
         for run in _runs(read):
-            stop = start + (1 if isinstance(run, Rejected) else run.num_rows)
+            stop = start + (1 if isinstance(run, Rejected) else sum(each.num_rows for each in run))
             pieces.append(self._columns(run, timestamps_us[start:stop]))
             start = stop
         typed = [_concatenated([piece[field.name] for piece in pieces], field.type) for field in self._typed]
-        of_row = pa.array(message_B)
-        values = pa.DictionaryArray.from_arrays(pa.array(message_B.astype(np.int32)), raw.column("value"))
-        places = [values if name == "value" else raw.column(name).take(of_row) for name in RAW_SCHEMA.names]
+        # The messages themselves are not repeated: each event refers to its own.
+        values = pa.DictionaryArray.from_arrays(_places(rows_M), raw.column("value"))
+        places = [
+            values if name == "value" else _repeated(raw.column(name), rows_M) for name in RAW_SCHEMA.names
+        ]
         columns = [*places, *_rows(rows_M, read), *typed]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _read(self, message: bytes | None) -> pa.RecordBatch | Rejected:
-        batch = read_message(message, self._event)
+        batch = self._messages.read(message)
         if isinstance(batch, Rejected) or batch.schema.equals(self._fitting):
             return batch
         refusal = refusal_of(batch.schema, self._rules)
@@ -102,7 +102,7 @@ class ArrowDecoder:
             self._fitting = batch.schema
         return refusal or batch
 
-    def _columns(self, run: pa.Table | Rejected, timestamps_us: Int_B) -> Columns:
+    def _columns(self, run: Sequence[pa.RecordBatch] | Rejected, timestamps_us: Int_B) -> Columns:
         if not isinstance(run, Rejected):
             return typed_columns(run, self._rules, self._typed, timestamps_us)
         nothing: Columns = {field.name: absent(field, 1) for field in self._typed}
@@ -119,7 +119,21 @@ def _concatenated(pieces: list[pa.Array], kind: pa.DataType) -> pa.Array:
     return pa.concat_arrays(pieces) if pieces else pa.array([], kind)
 
 
-def _runs(read: list[pa.RecordBatch | Rejected]) -> Iterator[pa.Table | Rejected]:
+def _repeated(column: pa.Array, rows_M: Int_B) -> pa.Array:
+    """Repeat for each event what is of its message."""
+    if pa.types.is_integer(column.type):
+        return pa.array(np.repeat(column.to_numpy(), rows_M))
+    if column.null_count == len(column):
+        return pa.nulls(int(rows_M.sum()), column.type)
+    return column.take(_places(rows_M))
+
+
+def _places(rows_M: Int_B) -> pa.Array:
+    """Return of each event which message it is of."""
+    return pa.array(np.repeat(np.arange(len(rows_M), dtype=np.int32), rows_M))
+
+
+def _runs(read: list[pa.RecordBatch | Rejected]) -> Iterator[list[pa.RecordBatch] | Rejected]:
     """Yield what follows each other under one schema together, and what was rejected each by itself."""
 
     def schema_of(each: pa.RecordBatch | Rejected) -> pa.Schema | None:
@@ -129,7 +143,7 @@ def _runs(read: list[pa.RecordBatch | Rejected]) -> Iterator[pa.Table | Rejected
         if schema is None:
             yield from run
         else:
-            yield pa.Table.from_batches(run, schema).combine_chunks()
+            yield list(run)
 
 
 def _rows(rows_M: Int_B, read: list[pa.RecordBatch | Rejected]) -> tuple[pa.Array, pa.Array]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from streamlearn.belt.decode_arrow_numbers import HAS_NON_FINITE, HAS_NULLS, lay_numbers
 from streamlearn.belt.decode_exact import Rejected
 from streamlearn.belt.decode_fields import (
     TEXT_BYTES_MAX,
@@ -23,9 +24,8 @@ from streamlearn.belt.decode_fields import (
     Rule,
     text_token,
 )
-from streamlearn.belt.features_kernels import lay_side_by_side
 from streamlearn.belt.messages.arrow import clipped
-from streamlearn.events import NUMERIC, Bool_B, Float_B, Int_B, Reason, absent, numeric_column
+from streamlearn.events import NUMERIC, Bool_B, Float_B, Float_BF, Int_B, Reason, absent, numeric_column
 
 Columns = dict[str, pa.Array]
 
@@ -72,25 +72,29 @@ def refusal_of(schema: pa.Schema, ruled: Sequence[Rule]) -> Rejected | None:
 
 
 def typed_columns(
-    table: pa.Table, ruled: Sequence[Rule], typed: Sequence[pa.Field], timestamps_us: Int_B
+    batches: Sequence[pa.RecordBatch], ruled: Sequence[Rule], typed: Sequence[pa.Field], timestamps_us: Int_B
 ) -> Columns:
-    """Return the typed columns of the rows of a table that ``refusal_of`` has nothing against.
+    """Return the typed columns of the rows of batches of one schema that ``refusal_of`` has nothing against.
 
     A row is rejected for the first rule that refuses it, in the order of ``ruled``; its columns are null
     then, and its time the record's.
     """
+    table = pa.Table.from_batches(batches)
     count = table.num_rows
     reason_B = np.full(count, Reason.ACCEPTED, np.uint8)
     details: dict[int, str] = {}
     columns: Columns = {field.name: absent(field, count) for field in typed if field.name != NUMERIC}
     columns["time_us"] = pa.array(timestamps_us)
-    numbers: dict[str, pa.Array] = {}
+    numeric_BF, to_look_at = _matrix(batches, table, [rule for rule in ruled if rule.role == "number"])
     types = {field.name: field.type for field in typed}
     for rule in ruled:
-        found = _one(table, rule.field)
         is_number = rule.role == "number"
+        if is_number and rule.field not in to_look_at:
+            continue
+        found = _one(table, rule.field)
         column, doubts = _read(rule, found, pa.float64() if is_number else types[rule.column])
-        (numbers if is_number else columns)[rule.column] = column
+        if not is_number:
+            columns[rule.column] = column
         if rule.missing is not None and found.null_count:
             is_null_B = found.is_null().to_numpy(zero_copy_only=False)
             doubts = (_Doubt(is_null_B, rule.missing, "there"), *doubts)
@@ -100,16 +104,34 @@ def typed_columns(
             for row in rows.tolist():
                 details[row] = clipped(f"{rule.field} must be {doubt.expected}; found {_shown(found[row])}")
     columns["reason"] = pa.array(reason_B)
-    numeric_BF = np.empty((count, len(numbers)))
-    number_FB = [column.to_numpy(zero_copy_only=False) for column in numbers.values()]
-    lay_side_by_side(np.array([each.ctypes.data for each in number_FB], np.int64), numeric_BF)
     if details:
         rejected_B = reason_B != Reason.ACCEPTED
         numeric_BF[rejected_B] = np.nan
         _reject(columns, rejected_B, details, timestamps_us)
-    if numbers:
+    if numeric_BF.shape[1]:
         columns[NUMERIC] = numeric_column(numeric_BF)
     return columns
+
+
+def _matrix(
+    batches: Sequence[pa.RecordBatch], table: pa.Table, numbers: Sequence[Rule]
+) -> tuple[Float_BF, set[str]]:
+    """Return the numbers, NaN where one is null, and the fields of which rows may have to be rejected."""
+    numeric_BF = np.empty((table.num_rows, len(numbers)))
+    met_F = np.zeros(len(numbers), np.uint8)
+    places = {field.name: place for place, field in enumerate(table.schema) if field.type == pa.float64()}
+    fields = [rule.field for rule in numbers]
+    as_they_are = np.array([f for f, field in enumerate(fields) if field in places], np.int64)
+    cast = np.array([f for f, field in enumerate(fields) if field not in places], np.int64)
+    if len(as_they_are):
+        column_F = np.array([places[fields[f]] for f in as_they_are], np.int64)
+        met_F[as_they_are] = lay_numbers(batches, column_F, as_they_are, numeric_BF)
+    if len(cast):
+        columns = [_one(table, fields[f]).cast(pa.float64(), safe=False) for f in cast]
+        others = pa.RecordBatch.from_arrays(columns, names=[fields[f] for f in cast])
+        met_F[cast] = lay_numbers([others], np.arange(len(cast)), cast, numeric_BF)
+    refusing = [HAS_NON_FINITE | (0 if rule.missing is None else HAS_NULLS) for rule in numbers]
+    return numeric_BF, {fields[f] for f, met in enumerate(met_F.tolist()) if met & refusing[f]}
 
 
 def _reject(columns: Columns, rejected_B: Bool_B, details: dict[int, str], timestamps_us: Int_B) -> None:

@@ -16,8 +16,6 @@ from streamlearn.belt.scan_intrinsics import load_float
 from streamlearn.events import Bool_BF, Float_B, Float_BF
 from streamlearn.native import kernel
 
-_BLOCK_ROWS = 64  # of 20 features: 10 KB
-
 
 @kernel
 def fill_rows(
@@ -63,16 +61,6 @@ def fill_rows(
         whole += 1
     for feature in range(features):
         counts_F[feature] += whole
-
-
-@kernel
-def lay_side_by_side(addresses_F: npt.NDArray[np.int64], numeric_BF: Float_BF) -> None:
-    """Write columns of float64, contiguous, as the rows of a matrix; a block at a time, which a cache can hold."""
-    for start in range(0, len(numeric_BF), _BLOCK_ROWS):
-        stop = min(start + _BLOCK_ROWS, len(numeric_BF))
-        for feature in range(len(addresses_F)):
-            for row in range(start, stop):
-                numeric_BF[row, feature] = load_float(addresses_F[feature] + 8 * row)
 
 
 @kernel

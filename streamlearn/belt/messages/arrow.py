@@ -11,7 +11,8 @@ Source: Arrow columnar format 1.5, "IPC streaming format" and "Buffer compressio
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,28 +30,111 @@ _ERRORS = (pa.ArrowException, OSError, ValueError, OverflowError, struct.error)
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 
-def read_message(message: bytes | None, event: Event) -> pa.RecordBatch | Rejected:
-    """Return the record batch of a message, valid to the last byte, or why it is rejected as a whole.
+class MessageReader:
+    """Reads messages. Remembers the last schema, for the next one mostly has the same; may be shared by threads."""
 
-    Never raises on any bytes. Top-level dictionary columns come unfolded.
+    def __init__(self, event: Event) -> None:
+        self._event = event
+        self._last = _Plain(pa.py_buffer(b""), pa.schema([]))
 
-    >>> batch = pa.RecordBatch.from_pydict({"x": [1.5, None]})
-    >>> read_message(message_of(batch), Event(format="arrow", numeric=("x",))).num_rows
-    2
-    >>> read_message(b"{}", Event(format="arrow", numeric=("x",))).reason.label
-    'invalid_arrow'
-    """
-    if message is None:
-        return Rejected(Reason.TOMBSTONE, "the value is null")
-    if not message:
-        return Rejected(Reason.EMPTY, "the value has no bytes")
-    if len(message) > event.message_bytes_max:
-        size = f"{len(message)} bytes; event.message_bytes_max is {event.message_bytes_max}"
-        return Rejected(Reason.OVERSIZED, size)
-    try:
-        return _read(message, event)
-    except _ERRORS as error:
-        return Rejected(Reason.INVALID_ARROW, clipped(f"must be an Arrow IPC stream: {error}"))
+    def read(self, message: bytes | None) -> pa.RecordBatch | Rejected:
+        """Return the record batch of a message, valid to the last byte, or why it is rejected as a whole.
+
+        Never raises on any bytes. Top-level dictionary columns come unfolded.
+
+        >>> batch = pa.RecordBatch.from_pydict({"x": [1.5, None]})
+        >>> reader = MessageReader(Event(format="arrow", numeric=("x",)))
+        >>> reader.read(message_of(batch)).num_rows
+        2
+        >>> reader.read(b"{}").reason.label
+        'invalid_arrow'
+        """
+        if message is None:
+            return Rejected(Reason.TOMBSTONE, "the value is null")
+        if not message:
+            return Rejected(Reason.EMPTY, "the value has no bytes")
+        if len(message) > self._event.message_bytes_max:
+            size = f"{len(message)} bytes; event.message_bytes_max is {self._event.message_bytes_max}"
+            return Rejected(Reason.OVERSIZED, size)
+        try:
+            return self._read(message)
+        except _ERRORS as error:
+            return Rejected(Reason.INVALID_ARROW, clipped(f"must be an Arrow IPC stream: {error}"))
+
+    def _read(self, message: bytes) -> pa.RecordBatch | Rejected:
+        """Read a message.
+
+        1. Ask to how many bytes it unfolds; nothing is unfolded before.
+        2. Read the batch, and see that there is one and nothing behind it.
+        3. See that it is valid, and of how many events.
+        4. Unfold dictionaries.
+        """
+        source = pa.BufferReader(message)
+        parts = list(pa.ipc.MessageReader.open_stream(source))
+        # Step 1.
+        sizes = [_unfolded_bytes(part) for part in parts]
+        if sum(size for size, _ in sizes) > self._event.unfolded_bytes_max:
+            return self._unfolds_to_more()
+        # Step 2.
+        is_compressed = any(compressed for _, compressed in sizes)
+        plain = None if is_compressed or source.tell() < len(message) else self._plain(parts)
+        batch = _only_batch(message) if plain is None else pa.ipc.read_record_batch(parts[1], plain)
+        if isinstance(batch, Rejected):
+            return batch
+        if not batch.num_rows:
+            return Rejected(Reason.EMPTY, "the stream has no events")
+        # Step 3.
+        if batch.num_rows > self._event.message_events_max:
+            many = f"{batch.num_rows} events; event.message_events_max is {self._event.message_events_max}"
+            return Rejected(Reason.TOO_MANY_EVENTS, many)
+        batch.validate(full=True)
+        if plain is not None:
+            return batch
+        names = batch.schema.names
+        if len(set(names)) < len(names):
+            return Rejected(Reason.INVALID_ARROW, "two columns have the same name")
+        if any(_has_inner_dictionary(field.type) for field in batch.schema):
+            return Rejected(Reason.INVALID_ARROW, "a dictionary within a nested column is not taken")
+        # Step 4.
+        columns = [_bounded(column) for column in batch.columns]
+        if sum(map(_bytes_when_unfolded, columns)) > self._event.unfolded_bytes_max:
+            return self._unfolds_to_more()
+        return pa.RecordBatch.from_arrays([_unfolded(column) for column in columns], names=names)
+
+    def _plain(self, parts: Sequence[pa.ipc.Message]) -> pa.Schema | None:
+        """Return the schema of a stream of one batch, without dictionaries and of distinct names; None: it is not such.
+
+        Nearly every message is, and need not be gone through once more.
+        """
+        if [part.type for part in parts] != ["schema", "record batch"]:
+            return None
+        last = self._last
+        if parts[0].metadata.equals(last.metadata):
+            return last.schema
+        schema = pa.ipc.read_schema(parts[0])
+        metadata = parts[0].metadata.to_pybytes()  # a copy: the message is not kept for it
+        # The text of a schema names each column's type. Only a whole stream is read in another order of bytes.
+        if (
+            "dictionary<" in str(schema)
+            or len(set(schema.names)) < len(schema.names)
+            or _is_swapped(metadata)
+        ):
+            return None
+        self._last = _Plain(pa.py_buffer(metadata), schema)
+        return schema
+
+    def _unfolds_to_more(self) -> Rejected:
+        bytes_max = self._event.unfolded_bytes_max
+        return Rejected(
+            Reason.OVERSIZED, f"unfolds to more than event.unfolded_bytes_max = {bytes_max} bytes"
+        )
+
+
+class _Plain(NamedTuple):
+    """A schema of which nothing has to be unfolded, and how a message spells it."""
+
+    metadata: pa.Buffer
+    schema: pa.Schema
 
 
 def message_of(batch: pa.RecordBatch, compression: str | None = None) -> bytes:
@@ -85,21 +169,7 @@ def clipped(text: str) -> str:
     return text if len(text) <= DETAIL_CHARACTERS_MAX else text[: DETAIL_CHARACTERS_MAX - 1] + "…"
 
 
-def _read(message: bytes, event: Event) -> pa.RecordBatch | Rejected:
-    """Read a message.
-
-    1. Ask to how many bytes it unfolds; nothing is unfolded before.
-    2. Read the batch, and see that there is one and nothing behind it.
-    3. See that it is valid, and of how many events.
-    4. Unfold dictionaries.
-    """
-    bytes_max = event.unfolded_bytes_max
-    # Step 1.
-    if sum(map(_unfolded_bytes, pa.ipc.MessageReader.open_stream(message))) > bytes_max:
-        return Rejected(
-            Reason.OVERSIZED, f"unfolds to more than event.unfolded_bytes_max = {bytes_max} bytes"
-        )
-    # Step 2.
+def _only_batch(message: bytes) -> pa.RecordBatch | Rejected:
     source = pa.BufferReader(message)
     with pa.ipc.open_stream(source, options=_OPTIONS) as reader:
         batch = next(reader, None)
@@ -107,26 +177,7 @@ def _read(message: bytes, event: Event) -> pa.RecordBatch | Rejected:
             return Rejected(Reason.EMPTY, "the stream has no events")
         if next(reader, None) is not None or source.tell() != len(message):
             return Rejected(Reason.TRAILING_DATA, "one record batch must be all; there is more behind it")
-    # Step 3.
-    if batch.num_rows > event.message_events_max:
-        many = f"{batch.num_rows} events; event.message_events_max is {event.message_events_max}"
-        return Rejected(Reason.TOO_MANY_EVENTS, many)
-    batch.validate(full=True)
-    names = batch.schema.names
-    if len(set(names)) < len(names):
-        return Rejected(Reason.INVALID_ARROW, "two columns have the same name")
-    # Most schemas have none, and need not be looked at column by column. (The text names each column's type.)
-    if "dictionary<" not in str(batch.schema):
-        return batch
-    if any(_has_inner_dictionary(field.type) for field in batch.schema):
-        return Rejected(Reason.INVALID_ARROW, "a dictionary within a nested column is not taken")
-    # Step 4.
-    columns = [_bounded(column) for column in batch.columns]
-    if sum(map(_bytes_when_unfolded, columns)) > bytes_max:
-        return Rejected(
-            Reason.OVERSIZED, f"unfolds to more than event.unfolded_bytes_max = {bytes_max} bytes"
-        )
-    return pa.RecordBatch.from_arrays([_unfolded(column) for column in columns], names=names)
+    return batch
 
 
 def _unfolded(column: pa.Array) -> pa.Array:
@@ -189,38 +240,47 @@ def _children(kind: pa.DataType) -> Iterator[pa.DataType]:
 # --------------------------------------------------------------- what Arrow's Python interface does not tell
 
 
-def _unfolded_bytes(message: pa.ipc.Message) -> int:
-    """Return to how many bytes the buffers of a message unfold, by what they say of themselves."""
+def _unfolded_bytes(message: pa.ipc.Message) -> tuple[int, bool]:
+    """Return to how many bytes the buffers of a message unfold, by what they say of themselves, and whether they are
+    compressed."""
     if message.type not in ("record batch", "dictionary"):
-        return 0
+        return 0, False
     metadata, body = message.metadata.to_pybytes(), message.body
     table = _field(metadata, _root(metadata), 2)  # Message.header
     if table is not None and message.type == "dictionary":
         table = _field(metadata, _at(metadata, table), 1)  # DictionaryBatch.data
     if table is None:
-        return 0
+        return 0, False
     batch = _at(metadata, table)
     is_compressed = _field(metadata, batch, 3) is not None  # RecordBatch.compression
     buffers = _field(metadata, batch, 2)  # RecordBatch.buffers
     if buffers is None:
-        return 0
+        return 0, is_compressed
     vector = _at(metadata, buffers)
     (count,) = struct.unpack_from("<I", metadata, vector)
     content = memoryview(body) if body is not None else memoryview(b"")
     places = metadata[vector + 4 : vector + 4 + count * _BUFFER_BYTES]
     if len(places) < count * _BUFFER_BYTES:
         raise ValueError(f"{count} buffers are more than there is room for")
+    numbers = struct.unpack(f"<{2 * count}q", places)  # of each where it begins, and how long it is
     if not is_compressed:
-        return sum(size for _start, size in struct.iter_unpack("<qq", places))
+        return sum(numbers[1::2]), False
     total = 0
-    for start, size in struct.iter_unpack("<qq", places):
+    for start, size in zip(numbers[::2], numbers[1::2], strict=True):
         if size >= _SIZE_BYTES:
             (unfolded,) = struct.unpack_from("<q", content, start)
             size = size - _SIZE_BYTES if unfolded == _NOT_COMPRESSED else unfolded
         if size < 0:
             raise ValueError(f"a buffer of {size} bytes")
         total += size
-    return total
+    return total, True
+
+
+def _is_swapped(metadata: bytes) -> bool:
+    """Whether a schema says that the numbers of its batches are big-endian."""
+    table = _field(metadata, _root(metadata), 2)  # Message.header
+    endianness = None if table is None else _field(metadata, _at(metadata, table), 0)  # Schema.endianness
+    return endianness is not None and metadata[endianness : endianness + 2] != b"\0\0"
 
 
 def _root(metadata: bytes) -> int:

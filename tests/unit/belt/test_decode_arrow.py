@@ -179,6 +179,7 @@ def test_a_row_by_itself_is_a_message() -> None:
 
 
 WITH_ALL = [
+    message(),
     message(c=DICTIONARY, z=nested(pa.array(["p", "q"]))),
     message("lz4", c=["x" * 50, "y"], z=[{"k": 1}, {"k": 2}]),
     message("zstd", z=pa.array([1, 2]).dictionary_encode()),
