@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 QUIX   := .venv-quix
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-crash test-rebalances test-fuzz stack-test screenshots check fmt bench bench-quick bench-setup clean
+.PHONY: help setup demo test test-crash test-rebalances test-kernels test-fuzz stack-test screenshots check fmt bench bench-quick bench-setup clean
 
 help:           ## Show this list.
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ test-rebalances: setup ## Kill, freeze, add and remove workers at random (REBALA
 
 stack-test: setup ## Start docker/compose.yaml for real and look at it from outside (images: docs/stack.md).
 	STACK_TEST=1 $(BIN)/python -m pytest tests/stack $(TEST)
+
+test-kernels: setup ## See that no stream compiles anything after `streamlearn compile`; three minutes.
+	KERNELS_TEST=1 $(BIN)/python -m pytest tests/kernels $(TEST)
 
 test-fuzz: setup ## Hostile bytes at the decoder, by libFuzzer and by chance (FUZZ_SECONDS=600 SEED=3).
 	$(BIN)/python tests/fuzz/fuzz_decode.py --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(SEED),0)

@@ -24,9 +24,9 @@ _CONFIG = """
 [stream]
 name = "compile"
 task = "{task}"
-[source.files]
-paths = ["nothing.jsonl"]
+{source}
 [event]
+format = "{format}"
 label = "label"
 time = "time"
 id = "id"
@@ -61,6 +61,26 @@ _PIPELINES = {
     ),
 }
 
+_NETWORK = """
+[[models]]
+name = "network{number}"
+learner = "torch"
+hidden = [256, 256]
+batch_events = 64
+device = "cpu"
+missing_indicator = {indicator}
+"""
+_NETWORKS = _NETWORK.format(number=0, indicator="false") + _NETWORK.format(number=1, indicator="true")
+_FILES = """
+[source.files]
+paths = ["nothing.jsonl"]
+"""
+_ARROW = """
+[source.kafka]
+bootstrap_servers = "127.0.0.1:1"
+topics = ["events"]
+group_id = "compile"
+"""
 
 # What no shard by itself calls is compiled by streams that run: two files each, long enough that windows of drift end.
 _STREAM = """
@@ -77,6 +97,8 @@ time_format = "epoch_seconds"
 id = "id"
 numeric = ["number"]
 categorical = ["word"]
+[evaluate]
+slices = ["word"]
 [drift]
 window_events = 500
 every_events = 1
@@ -104,11 +126,12 @@ def compile_kernels() -> dict[str, Any]:
     """Compile what is not on the disk yet. Returns ``{"folder", "kernels", "seconds"}``."""
     began = time.monotonic()
     for task, pipelines in _PIPELINES.items():
-        models = (_MODEL.format(number=n, pipeline=each) for n, each in enumerate(pipelines))
-        config = parse(_CONFIG.format(task=task) + "".join(models), [], {})
-        _warm(config)
-        for delayed in (False, True):
-            _run_stream(task, _MODEL.format(number=0, pipeline=pipelines[0]), delayed=delayed)
+        models = [_MODEL.format(number=n, pipeline=each) for n, each in enumerate(pipelines)]
+        for form, source in (("json", _FILES), ("arrow", _ARROW)):
+            contract = _CONFIG.format(task=task, format=form, source=source)
+            _warm(parse(contract + "".join(models), [], {}))
+        _run_stream(task, models[0] + _NETWORKS, delayed=False)
+        _run_stream(task, models[0], delayed=True)
     _open_c_doors()
     folder = kernels_folder()
     return {
@@ -123,14 +146,14 @@ def _warm(config: Config) -> None:
     warm_up(config, decoder, shard_factory(config)("compile", {}), Telemetry())
 
 
-def _run_stream(task: str, model: str, *, delayed: bool) -> None:
+def _run_stream(task: str, models: str, *, delayed: bool) -> None:
     with TemporaryDirectory(prefix="streamlearn-compile-") as name:
         folder = Path(name)
         _write_events(folder, task, delayed=delayed)
         label = "" if delayed else 'label = "label"'
         text = _STREAM.format(task=task, label=label, folder=folder.as_posix())
         labels = _LABELS.format(folder=folder.as_posix()) if delayed else ""
-        Daemon(parse(text + labels + model, [], {}), Telemetry(), until_end=True).run()
+        Daemon(parse(text + labels + models, [], {}), Telemetry(), until_end=True).run()
 
 
 def _write_events(folder: Path, task: str, *, delayed: bool) -> None:

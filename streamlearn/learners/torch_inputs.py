@@ -2,7 +2,7 @@
 
 Upholds `replay_equals_run`: statistics move once a counted mini-batch, over an array whose shape does
 not depend on how events were polled; a category's bucket depends on its text alone, on no table that
-grew in some order and on no PYTHONHASHSEED. NumPy only; ``torch_blocks`` makes tensors of it.
+grew in some order and on no PYTHONHASHSEED. No tensors; ``torch_blocks`` makes some of it.
 
 Shape letters: B events, F numeric features, K categorical features, I indices of events.
 """
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamlearn.events import Bool_B, Bool_BF, Features, Float_BF
+from streamlearn.learners.torch_kernels import add_up, standardize
 
 Float_F = npt.NDArray[np.float64]
 Bucket_BK = npt.NDArray[np.int64]
@@ -159,10 +160,9 @@ class Statistics:
         Finite rows can still overflow a sum of squares: see ``finite``.
         """
         count = self.count + len(x_BF)
+        mean_F, squares_F = np.empty(x_BF.shape[1]), np.empty(x_BF.shape[1])
+        add_up(x_BF, mean_F, squares_F)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean_F = _sums(x_BF) / len(x_BF)
-            centred_BF = x_BF - mean_F
-            squares_F = _sums(np.square(centred_BF, out=centred_BF))
             delta_F = mean_F - self.mean_F
             return Statistics(
                 count,
@@ -183,19 +183,7 @@ class Statistics:
         >>> out_BF.tolist()
         [[1.0], [10.0]]
         """
-        with np.errstate(over="ignore"):
-            z_BF = x_BF - self.mean_F
-            z_BF /= self.deviation_F
-        np.clip(z_BF, -DEVIATIONS_MAX, DEVIATIONS_MAX, out=out_BF, casting="same_kind")
-
-
-def _sums(x_BF: Float_BF) -> Float_F:
-    """Sum the rows; eight side by side where they can be, since NumPy is slow on narrow rows."""
-    rows, width = x_BF.shape
-    if rows % 8 == 0:
-        x_BF = np.add.reduce(x_BF.reshape(rows // 8, 8 * width), axis=0).reshape(8, width)
-    sums_F: Float_F = np.add.reduce(x_BF, axis=0)
-    return sums_F
+        standardize(x_BF, self.mean_F, self.deviation_F, DEVIATIONS_MAX, out_BF)
 
 
 class MiniBatch:
