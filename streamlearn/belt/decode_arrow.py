@@ -86,9 +86,11 @@ class ArrowDecoder:
             start = stop
         typed = [_concatenated([piece[field.name] for piece in pieces], field.type) for field in self._typed]
         # The messages themselves are not repeated: each event refers to its own.
-        values = pa.DictionaryArray.from_arrays(_places(rows_M), raw.column("value"))
+        message_B = pa.array(np.repeat(np.arange(len(read), dtype=np.int32), rows_M))
+        values = pa.DictionaryArray.from_arrays(message_B, raw.column("value"))
         places = [
-            values if name == "value" else _repeated(raw.column(name), rows_M) for name in RAW_SCHEMA.names
+            values if name == "value" else _repeated(raw.column(name), rows_M, message_B)
+            for name in RAW_SCHEMA.names
         ]
         columns = [*places, *_rows(rows_M, read), *typed]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
@@ -119,18 +121,13 @@ def _concatenated(pieces: list[pa.Array], kind: pa.DataType) -> pa.Array:
     return pa.concat_arrays(pieces) if pieces else pa.array([], kind)
 
 
-def _repeated(column: pa.Array, rows_M: Int_B) -> pa.Array:
+def _repeated(column: pa.Array, rows_M: Int_B, message_B: pa.Array) -> pa.Array:
     """Repeat for each event what is of its message."""
     if pa.types.is_integer(column.type):
         return pa.array(np.repeat(column.to_numpy(), rows_M))
     if column.null_count == len(column):
-        return pa.nulls(int(rows_M.sum()), column.type)
-    return column.take(_places(rows_M))
-
-
-def _places(rows_M: Int_B) -> pa.Array:
-    """Return of each event which message it is of."""
-    return pa.array(np.repeat(np.arange(len(rows_M), dtype=np.int32), rows_M))
+        return pa.nulls(len(message_B), column.type)
+    return column.take(message_B)
 
 
 def _runs(read: list[pa.RecordBatch | Rejected]) -> Iterator[list[pa.RecordBatch] | Rejected]:
