@@ -11,9 +11,8 @@ import numpy.typing as npt
 from streamlearn.events import Bool_B, Int_B
 from streamlearn.native import kernel
 
-ACCEPTED_CODE = (
-    0  # ``Reason.ACCEPTED``, as a plain number: with the enum NumPy compares in ten times the time
-)
+# ``Reason.ACCEPTED`` as a plain number: with the enum NumPy compares in ten times the time.
+ACCEPTED_CODE = 0
 
 # What stands in a row of the counts: events of any kind, accepted ones, those of them that have a label,
 # and the largest event time of an accepted one, in microseconds (0 where there is none).

@@ -6,7 +6,7 @@ NaN, and seen to be finite on the way.
 
 Source: Arrow columnar format 1.5, "C data interface" and "Validity bitmaps".
 
-Shape letters: M batches, F columns of each, B rows of all batches together, S children of a batch.
+Shape letters: M batches, F columns of each, B rows of all batches together.
 """
 
 from __future__ import annotations
